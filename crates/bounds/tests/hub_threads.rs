@@ -28,16 +28,23 @@ fn rule(matching: &str, policy: Policy) -> TopicRule {
     }
 }
 
+/// What a reader has seen so far.
+struct Seen {
+    /// Epoch and offset of its last event.
+    last: Option<(u64, u64)>,
+    /// A control frame came since. It may end one read and its event begin the next, so it is kept here.
+    announced: bool,
+}
+
 /// Within a topic's life offsets rise by one, and what is missing was announced by a control frame.
-fn check(subscription: &mut Subscription, last: &mut Option<(u64, u64)>) {
-    let mut announced = last.is_none();
+fn check(subscription: &mut Subscription, seen: &mut Seen) {
     for frame in drain(subscription) {
         let Some(id) = frame.id else {
-            announced = true;
+            seen.announced = true;
             continue;
         };
-        match *last {
-            Some((epoch, offset)) if !announced => {
+        match seen.last {
+            Some((epoch, offset)) if !seen.announced => {
                 assert_eq!((id.epoch, id.offset), (epoch, offset + 1), "seed {SEED}")
             }
             Some((epoch, offset)) if epoch == id.epoch => {
@@ -45,14 +52,13 @@ fn check(subscription: &mut Subscription, last: &mut Option<(u64, u64)>) {
             }
             _ => {}
         }
-        announced = false;
-        *last = Some((id.epoch, id.offset));
+        *seen = Seen { last: Some((id.epoch, id.offset)), announced: false };
     }
 }
 
 fn work(house: &House, seed: u64) {
     let mut random = Rng::with_seed(seed);
-    let mut readers: HashMap<u64, (Subscription, Option<(u64, u64)>)> = HashMap::new();
+    let mut readers: HashMap<u64, (Subscription, Seen)> = HashMap::new();
     for _ in 0..20_000 {
         let nth = random.u64(0..TOPICS);
         let topic = name(&format!("{}/{nth}", ["evict", "oldest", "newest"][nth as usize % 3]));
@@ -66,13 +72,13 @@ fn work(house: &House, seed: u64) {
             }
             6 => {
                 if let Ok(subscription) = house.hub.subscribe(&topic, None, None) {
-                    readers.insert(nth, (subscription, None));
+                    readers.insert(nth, (subscription, Seen { last: None, announced: true }));
                 }
             }
             7 => drop(readers.remove(&nth)),
             _ => {
-                if let Some((subscription, last)) = readers.get_mut(&nth) {
-                    check(subscription, last);
+                if let Some((subscription, seen)) = readers.get_mut(&nth) {
+                    check(subscription, seen);
                 }
             }
         }
