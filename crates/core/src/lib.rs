@@ -10,6 +10,7 @@
 
 mod bytes;
 mod clock;
+pub mod heap;
 mod observe;
 mod site;
 

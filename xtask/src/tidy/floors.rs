@@ -20,9 +20,10 @@ enum Place {
 }
 
 /// Every crate's place, as ARCHITECTURE.md draws it.
-const PLACES: [(&str, Place); 11] = [
+const PLACES: [(&str, Place); 12] = [
     ("plimsoll-core", Place::Floor(0)),
     ("plimsoll-heap", Place::Floor(1)),
+    ("plimsoll-symbols", Place::Floor(1)),
     ("plimsoll-verdict", Place::Floor(1)),
     ("plimsoll-bounds", Place::Floor(1)),
     ("plimsoll-http", Place::Floor(2)),

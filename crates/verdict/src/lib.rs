@@ -1,0 +1,1 @@
+//! Profiles as people and tools read them.
