@@ -30,8 +30,8 @@ pub use layers::{Given, Loaded, load};
 pub use listing::Row;
 pub use markdown::markdown;
 pub use table::{
-    HttpSettings, HubSettings, IngestSettings, MonitorSettings, PoolSettings, PublishSettings, Settings,
-    TABLE,
+    HeapSettings, HttpSettings, HubSettings, IngestSettings, MonitorSettings, PoolSettings, PublishSettings,
+    Settings, TABLE,
 };
 pub use topics::{RULES_MAX, TopicMatch, TopicQueue, TopicRule, TopicRules};
-pub use words::{LogFormat, LogLevel, Policy, PoolMode, Tracking};
+pub use words::{LogFormat, LogLevel, Policy, PoolMode, Sampling, Tracking};

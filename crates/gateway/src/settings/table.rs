@@ -12,7 +12,7 @@ use plimsoll_core::Bytes;
 use crate::settings::declare::{Entry, Facts, ends, read_within, settings};
 use crate::settings::topics::TopicRules;
 use crate::settings::value::Value;
-use crate::settings::words::{LogFormat, LogLevel, Policy, PoolMode, Tracking};
+use crate::settings::words::{LogFormat, LogLevel, Policy, PoolMode, Sampling, Tracking};
 
 /// The largest memory that a limit may speak of: more than any machine has, small enough to multiply.
 const MEMORY_MAX: Bytes = Bytes::gib(16 << 10);
@@ -217,5 +217,19 @@ settings! {
         critical_percent: u8 { default: 95, range: 1..=100; unit: "percent", cost: "none" }
         /// Time between two checks.
         interval: Duration { default: s(10), range: ms(10)..=h(24); cost: "none" }
+    }
+
+    /// What is sampled of the service's own heap, for `/debug/pprof/heap` and `/debug/flamegraph.svg`.
+    heap: HeapSettings {
+        /// How densely allocations are sampled.
+        sampling: Sampling {
+            default: Sampling::Adaptive;
+            cost: "adaptive: at most 0.5 % of the CPU time; every: up to 3 times the CPU time; memory: about 600 bytes \
+                   for each call path that allocates and 30 for each sample that lives, within the fixed cost",
+        }
+        /// With `heap.sampling = "fixed"`: one sample in this much, on average.
+        interval: Bytes { default: Bytes::kib(512), range: Bytes::new(1)..=Bytes::gib(1); cost: "see heap.sampling" }
+        /// Different call paths that are told apart; further ones are counted together.
+        stacks_max: usize { default: 16384, range: 16..=1_000_000; unit: "stacks", cost: "heap.stacks_max × 700B at most" }
     }
 }

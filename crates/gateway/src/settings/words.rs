@@ -130,6 +130,21 @@ words! {
     one of "evict, drop_oldest, drop_newest, keep_latest" such as "evict"
 }
 
+words! {
+    /// How densely the service's own allocations are sampled.
+    Sampling {
+        /// Not at all.
+        Off = "off",
+        /// As densely as half a percent of the CPU time allows.
+        Adaptive = "adaptive",
+        /// At `heap.interval`.
+        Fixed = "fixed",
+        /// Each one.
+        Every = "every",
+    }
+    one of "off, adaptive, fixed, every" such as "adaptive"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +165,7 @@ mod tests {
         check(PoolMode::ALL);
         check(Tracking::ALL);
         check(Policy::ALL);
+        check(Sampling::ALL);
         assert!(Policy::read(Raw::Text("Evict ")).is_err());
     }
 }

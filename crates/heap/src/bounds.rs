@@ -1,0 +1,121 @@
+//! Where a thread's stack begins and ends, without asking libc: what libc does to answer may allocate, and may
+//! wait for a lock that the allocating thread holds.
+//!
+//! glibc keeps the stack of every thread that it started in the thread's control block, which the thread register
+//! points to. The place in it is not documented and differs between versions; so it is found out once, at the
+//! start, by a thread whose stack is known.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use crate::thread::Thread;
+
+/// Where in the control block the stack's lowest address and size are, in bytes. Zero while unknown.
+static STACK_AT: AtomicUsize = AtomicUsize::new(0);
+/// The main thread's stack may grow this far at most (its size has no limit at times).
+const MAIN_MAX_BYTES: usize = 1 << 30;
+/// A stack of a thread of unknown size: at most this.
+const UNKNOWN_MAX_BYTES: usize = 64 << 20;
+const PAGE: usize = crate::os::PAGE_BYTES;
+
+/// The part of the stack above `sp` that can be read: up to the stack's end if this is a stack of the thread's own,
+/// to the end of the page if it is another (of a coroutine, of a signal handler).
+pub(crate) fn above(thread: &Thread, sp: usize) -> Range<usize> {
+    let known = thread.stack();
+    if known.contains(&sp) {
+        return sp..known.end;
+    }
+    match own_stack(sp) {
+        Some(stack) => {
+            thread.set_stack(&stack);
+            sp..stack.end
+        }
+        None => sp..(sp | (PAGE - 1)) + 1,
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri)))]
+fn own_stack(sp: usize) -> Option<Range<usize>> {
+    unsafe extern "C" {
+        /// The end of the main thread's stack, set by the dynamic loader.
+        static __libc_stack_end: *const u8;
+    }
+    let block = control_block();
+    let at = STACK_AT.load(Relaxed);
+    if at != 0 {
+        // SAFETY: both words lie in the control block, where `learn` found them.
+        let (low, size) = unsafe {
+            let words = std::ptr::with_exposed_provenance::<usize>(block + at);
+            (words.read(), words.add(1).read())
+        };
+        if low != 0 {
+            // The block itself stands at the stack's end.
+            let stack =
+                low..(low + size).min(if (low..low + size).contains(&block) { block } else { usize::MAX });
+            return stack.contains(&sp).then_some(stack);
+        }
+    } else if sp < block && block - sp < UNKNOWN_MAX_BYTES {
+        return Some(sp..block);
+    }
+    // SAFETY: a word that the loader wrote before the program began.
+    let end = unsafe { __libc_stack_end }.addr();
+    (sp < end && end - sp < MAIN_MAX_BYTES).then_some(sp..end)
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri))))]
+fn own_stack(_: usize) -> Option<Range<usize>> {
+    None
+}
+
+/// The address of this thread's control block.
+#[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri)))]
+fn control_block() -> usize {
+    let block: usize;
+    // SAFETY: the x86-64 ABI for thread-local storage has the block's own address in its first word.
+    unsafe { std::arch::asm!("mov {}, fs:0", out(reg) block, options(nostack, readonly, preserves_flags)) };
+    block
+}
+
+/// Finds out where a thread's control block has its stack. Starts a thread, so not for the allocation path.
+#[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri)))]
+pub(crate) fn learn() {
+    /// Enough for every glibc so far; the block is larger.
+    const SEARCHED_BYTES: usize = 2048;
+    let search = || {
+        let (low, size, guard) = stack_of_this_thread()?;
+        let block = control_block();
+        // The block's numbers include the guard page, libc's answer may not.
+        let wanted = [(low - guard, size + guard), (low, size)];
+        (8..SEARCHED_BYTES).step_by(8).find(|at| {
+            let words = std::ptr::with_exposed_provenance::<usize>(block + at);
+            // SAFETY: glibc's control block has more than this many bytes.
+            let (first, second) = unsafe { (words.read(), words.add(1).read()) };
+            wanted.contains(&(first, second))
+        })
+    };
+    if let Ok(probe) = std::thread::Builder::new().name("plimsoll-probe".into()).spawn(search)
+        && let Ok(Some(at)) = probe.join()
+    {
+        STACK_AT.store(at, Relaxed);
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri))))]
+pub(crate) fn learn() {}
+
+/// The lowest address, the size and the guard's size of this thread's stack, as libc says.
+#[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri)))]
+fn stack_of_this_thread() -> Option<(usize, usize, usize)> {
+    let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let (mut low, mut size, mut guard) = (std::ptr::null_mut(), 0, 0);
+    // SAFETY: the attributes are initialised by the first call before the others read them, and destroyed once.
+    unsafe {
+        if libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) != 0 {
+            return None;
+        }
+        libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut low, &raw mut size);
+        libc::pthread_attr_getguardsize(attributes.as_ptr(), &raw mut guard);
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+    }
+    Some((low.addr(), size, guard))
+}

@@ -1,0 +1,188 @@
+//! The stack at this moment: return addresses, leaf first, and their hash.
+//!
+//! With frame pointers a stack is a linked list, and following it takes a nanosecond a frame. Rust's standard
+//! library has them; a program has them if it was built with `-C force-frame-pointers=yes`; most C libraries have
+//! none. So which way is taken is found out by trying both at the start, on the caller's own stack, and looked at
+//! again whenever a stack is seen for the first time.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+
+use plimsoll_core::heap::UnwindMethod;
+
+use crate::bounds;
+use crate::stacks::DEPTH_MAX;
+use crate::thread::{Thread, mix};
+use crate::unwind::{self, Registers};
+
+/// A stack as it was captured.
+pub(crate) struct Stack {
+    addresses: [u64; DEPTH_MAX],
+    depth: usize,
+    /// It was deeper, or could not be followed to its end.
+    pub(crate) truncated: bool,
+    pub(crate) hash: u64,
+}
+
+impl Stack {
+    pub(crate) fn addresses(&self) -> &[u64] {
+        &self.addresses[..self.depth]
+    }
+}
+
+/// The way that is taken, as a number: an [`UnwindMethod`].
+static METHOD: AtomicU8 = AtomicU8::new(0);
+/// New stacks that both ways were tried on, and those where frame pointers lost frames.
+static TRIED: AtomicU32 = AtomicU32::new(0);
+static LOST: AtomicU32 = AtomicU32::new(0);
+
+/// Frame pointers end in libc's start-up code, which has none: that many frames may be missing at the end.
+const START_UP_FRAMES: usize = 3;
+/// Below this many lost stacks nothing is decided.
+const LOST_MIN: u32 = 8;
+/// One lost stack in this many is too much.
+const LOST_PART: u32 = 20;
+
+/// How stacks are followed at present.
+pub(crate) fn method() -> UnwindMethod {
+    match METHOD.load(Relaxed) {
+        1 => UnwindMethod::FramePointers,
+        2 => UnwindMethod::CallFrameInformation,
+        _ => UnwindMethod::None,
+    }
+}
+
+fn set_method(method: UnwindMethod) {
+    let number = match method {
+        UnwindMethod::None => 0,
+        UnwindMethod::FramePointers => 1,
+        UnwindMethod::CallFrameInformation => 2,
+    };
+    METHOD.store(number, Relaxed);
+}
+
+/// Tries both ways on the stack of the caller, and takes frame pointers if they lose nothing.
+#[inline(never)]
+pub(crate) fn choose() {
+    bounds::learn();
+    let registers = Registers::here();
+    let method = crate::thread::with(|thread| {
+        let stack = bounds::above(thread, registers.sp);
+        let mut by_rules = [0; DEPTH_MAX];
+        // SAFETY: `above` answers with what can be read.
+        let rules = unsafe { unwind::walk(registers, stack.clone(), &mut by_rules) };
+        let mut by_pointers = [0; DEPTH_MAX];
+        let pointers = by_frame_pointers(registers.bp, stack, &mut by_pointers);
+        match (rules.depth, pointers) {
+            (0, 0) => UnwindMethod::None,
+            (_, pointers) if lost(&by_rules[..rules.depth], &by_pointers[..pointers]) => {
+                UnwindMethod::CallFrameInformation
+            }
+            _ => UnwindMethod::FramePointers,
+        }
+    });
+    set_method(method);
+}
+
+/// Whether the second way lost frames of the first.
+fn lost(all: &[u64], some: &[u64]) -> bool {
+    !all.starts_with(some) || all.len() > some.len() + START_UP_FRAMES
+}
+
+/// Captures the stack of the caller. Neither allocates nor waits.
+#[inline(always)]
+pub(crate) fn here(thread: &Thread, stack: &mut Stack) {
+    let registers = Registers::here();
+    follow(thread, registers, stack);
+}
+
+impl Default for Stack {
+    #[inline(always)]
+    fn default() -> Self {
+        Self { addresses: [0; DEPTH_MAX], depth: 0, truncated: false, hash: 0 }
+    }
+}
+
+#[inline(never)]
+fn follow(thread: &Thread, registers: Registers, stack: &mut Stack) {
+    let readable = bounds::above(thread, registers.sp);
+    match method() {
+        UnwindMethod::FramePointers => {
+            stack.depth = by_frame_pointers(registers.bp, readable, &mut stack.addresses);
+            stack.truncated = stack.depth == DEPTH_MAX;
+        }
+        UnwindMethod::CallFrameInformation => {
+            // SAFETY: `above` answers with what can be read.
+            let walked = unsafe { unwind::walk(registers, readable, &mut stack.addresses) };
+            stack.depth = walked.depth;
+            stack.truncated = !walked.complete;
+        }
+        UnwindMethod::None => {}
+    }
+    stack.hash = hash(stack.addresses());
+}
+
+/// A stack that frame pointers gave is new: checks it by the rules, and takes what those give if it is more. To be
+/// called on the thread and at the depth where it was captured.
+#[inline(always)]
+pub(crate) fn check(thread: &Thread, stack: &mut Stack) {
+    if method() == UnwindMethod::FramePointers {
+        check_by_rules(thread, Registers::here(), stack);
+    }
+}
+
+#[inline(never)]
+#[cold]
+fn check_by_rules(thread: &Thread, registers: Registers, stack: &mut Stack) {
+    let mut all = [0; DEPTH_MAX];
+    let readable = bounds::above(thread, registers.sp);
+    // SAFETY: `above` answers with what can be read.
+    let walked = unsafe { unwind::walk(registers, readable, &mut all) };
+    stack.truncated |= !walked.complete;
+    let tried = TRIED.fetch_add(1, Relaxed) + 1;
+    if !lost(&all[..walked.depth], stack.addresses()) {
+        return;
+    }
+    let lost = LOST.fetch_add(1, Relaxed) + 1;
+    if lost >= LOST_MIN && lost > tried / LOST_PART {
+        set_method(UnwindMethod::CallFrameInformation);
+    }
+    stack.addresses = all;
+    stack.depth = walked.depth;
+    stack.hash = hash(stack.addresses());
+}
+
+/// Follows the chain of frame pointers within what can be read. A frame may be of any size that fits in.
+fn by_frame_pointers(mut frame: usize, readable: Range<usize>, out: &mut [u64; DEPTH_MAX]) -> usize {
+    let mut low = readable.start;
+    let mut depth = 0;
+    while depth < DEPTH_MAX {
+        // A frame is two words: the caller's frame, and the address to return to.
+        if frame < low || !frame.is_multiple_of(8) || readable.end.saturating_sub(frame) < 16 {
+            break;
+        }
+        // SAFETY: the two words are aligned and lie between the stack pointer and the end of the stack.
+        let (caller, address) = unsafe {
+            let words = std::ptr::with_exposed_provenance::<usize>(frame);
+            (words.read(), words.add(1).read())
+        };
+        // Nothing is mapped in the first page: not an address of code.
+        if address < crate::os::PAGE_BYTES {
+            break;
+        }
+        out[depth] = address as u64;
+        depth += 1;
+        // Callers are further up; anything else would go round in circles.
+        low = frame + 16;
+        frame = caller;
+    }
+    depth
+}
+
+/// A hash of addresses: rotate, mix in, multiply (as FxHash does), spread at the end.
+fn hash(addresses: &[u64]) -> u64 {
+    let step =
+        |hash: u64, &address: &u64| (hash.rotate_left(5) ^ address).wrapping_mul(0x517c_c1b7_2722_0a95);
+    // Never zero in the upper half's place of a free entry: a stack's number is not zero, so that is no matter.
+    mix(addresses.iter().fold(addresses.len() as u64, step))
+}

@@ -1,0 +1,416 @@
+//! What happens to a sampled block from its birth to its death. Everything here runs inside `alloc` and `dealloc`:
+//! it allocates nothing, waits for nobody, and finds all its memory reserved.
+//!
+//! The order matters. A sample is noted after its block was allocated and forgotten before it is freed: in between,
+//! another thread could be given the same address. What a block was is read from its own record, so a free on
+//! another thread, in a forked child or in a signal handler is as good as any.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+
+use crate::capture::{self, Stack};
+use crate::cost::Cost;
+use crate::large::Large;
+use crate::os::{self, OutOfAddressSpace};
+use crate::range::{self, LARGE_BYTES, Range, Slot};
+use crate::sample::{self, Sample};
+use crate::sampler;
+use crate::stacks::Stacks;
+use crate::sync::{Acquire, Relaxed, Release};
+use crate::thread::{self, Thread};
+
+/// How often the time is looked at while every allocation is sampled: the clock is dearer than the rest then.
+const LOOKS_AT_CLOCK: u32 = 256;
+
+/// Where the range begins, for the wrapper's test. Before there is one, no address is less than
+/// [`range::SPAN_BYTES`] above: user space ends far below.
+static RANGE_START: AtomicUsize = AtomicUsize::new(1 << 63);
+static ENGINE: AtomicPtr<Engine> = AtomicPtr::new(std::ptr::null_mut());
+
+/// See the head of this file.
+pub(crate) struct Engine {
+    pub(crate) range: Range,
+    pub(crate) large: Large,
+    pub(crate) stacks: Stacks,
+    pub(crate) cost: Cost,
+    /// The epoch at the last look at the clock.
+    now: AtomicU32,
+    /// When epoch 0 began, and how long each is.
+    started_ns: u64,
+    epoch_ns: u64,
+    pub(crate) samples: AtomicU64,
+    pub(crate) dropped_large: AtomicU64,
+    pub(crate) dropped_small: AtomicU64,
+    pub(crate) truncated: AtomicU64,
+}
+
+/// Whether an address may be of the range: a subtraction and a comparison.
+#[inline(always)]
+pub(crate) fn may_be_ours(block: *mut u8) -> bool {
+    block.addr().wrapping_sub(RANGE_START.load(Relaxed)) >> range::SPAN_BITS == 0
+}
+
+/// The engine, once there is one. It is never taken away again.
+#[inline(always)]
+pub(crate) fn engine() -> Option<&'static Engine> {
+    // SAFETY: the pointer is null or that of a leaked box, published after it was filled.
+    unsafe { ENGINE.load(Acquire).as_ref() }
+}
+
+impl Engine {
+    /// Reserves all memory.
+    pub(crate) fn reserve(
+        epoch_ns: u64,
+        range_bytes: usize,
+        stacks_max: usize,
+    ) -> Result<Self, OutOfAddressSpace> {
+        Ok(Self {
+            range: Range::reserve(range_bytes)?,
+            large: Large::reserve(Large::FIRST, Large::TABLES)?,
+            stacks: Stacks::reserve(stacks_max)?,
+            cost: Cost::new(),
+            now: AtomicU32::new(0),
+            started_ns: os::coarse_ns(),
+            epoch_ns: epoch_ns.max(1),
+            samples: AtomicU64::new(0),
+            dropped_large: AtomicU64::new(0),
+            dropped_small: AtomicU64::new(0),
+            truncated: AtomicU64::new(0),
+        })
+    }
+
+    /// Makes this the process's engine: from here on frees come by.
+    pub(crate) fn publish(self) -> &'static Self {
+        let engine = Box::leak(Box::new(self));
+        ENGINE.store(engine, Release);
+        RANGE_START.store(engine.range.start(), Relaxed);
+        engine
+    }
+
+    /// The present epoch, after a look at the clock.
+    pub(crate) fn look_at_clock(&self) -> u32 {
+        let epochs = os::coarse_ns().saturating_sub(self.started_ns) / self.epoch_ns;
+        let now = u32::try_from(epochs).unwrap_or(u32::MAX) & (u32::MAX >> 1);
+        self.now.fetch_max(now, Relaxed);
+        self.now.load(Relaxed)
+    }
+
+    pub(crate) fn epoch_ns(&self) -> u64 {
+        self.epoch_ns
+    }
+
+    pub(crate) fn running_for_ns(&self) -> u64 {
+        os::coarse_ns().saturating_sub(self.started_ns)
+    }
+
+    /// The epoch for one sampled operation.
+    fn epoch(&self, thread: &Thread) -> u32 {
+        let operations = thread.operations.get();
+        thread.operations.set(operations.wrapping_add(1));
+        if thread.interval.get() > sampler::EVERY || operations.is_multiple_of(LOOKS_AT_CLOCK) {
+            return self.look_at_clock();
+        }
+        self.now.load(Relaxed)
+    }
+
+    /// A new sample of `size` bytes, counted as born.
+    #[inline(always)]
+    fn born(&self, thread: &Thread, size: usize, interval: f64) -> Sample {
+        let mut stack = Stack::default();
+        capture::here(thread, &mut stack);
+        let epoch = self.epoch(thread);
+        let number = self.stacks.find(stack.hash).unwrap_or_else(|| {
+            capture::check(thread, &mut stack);
+            self.stacks.intern(stack.hash, stack.addresses(), stack.truncated, epoch)
+        });
+        if stack.truncated {
+            self.truncated.fetch_add(1, Relaxed);
+        }
+        self.samples.fetch_add(1, Relaxed);
+        let sample = Sample {
+            stack: number,
+            born: epoch,
+            weight: sample::weight(size as u64, interval),
+            label: thread.label.get(),
+            grown: 0,
+            size: size as u64,
+        };
+        self.stacks.cell(number).born(&sample, epoch);
+        sample
+    }
+
+    fn died(&self, thread: &Thread, sample: &Sample) {
+        self.stacks.cell(sample.stack).died(sample, self.epoch(thread));
+    }
+
+    fn resized(&self, thread: &Thread, before: &Sample, after: &Sample) {
+        self.stacks.cell(before.stack).resized(before, after, self.epoch(thread));
+    }
+
+    /// Forgets a small sample and gives its slot back.
+    fn end_slot(&self, thread: &Thread, slot: &Slot<'_>) {
+        if let Some(sample) = slot.sample.get() {
+            slot.sample.clear();
+            self.died(thread, &sample);
+            self.range.give_back(slot);
+        }
+    }
+
+    /// A slot for a layout, if it is small and there is one; counted if not.
+    fn slot(&self, thread: &Thread, layout: Layout) -> Option<Slot<'_>> {
+        let slot =
+            range::class_of(layout).and_then(|class| self.range.take(class, thread.shard.get() as usize));
+        if slot.is_none() {
+            self.dropped_small.fetch_add(1, Relaxed);
+        }
+        slot
+    }
+
+    /// Follows a large block from here on.
+    fn insert(&self, thread: &Thread, block: *mut u8, sample: &Sample) {
+        if !self.large.insert(block.addr(), sample) {
+            self.dropped_large.fetch_add(1, Relaxed);
+            self.died(thread, sample);
+        }
+    }
+}
+
+/// The thread's count ran out with this allocation: samples it if that was a hit.
+///
+/// # Safety
+/// As [`GlobalAlloc::alloc`] and `alloc_zeroed`.
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn alloc<A: GlobalAlloc>(inner: &A, layout: Layout, zeroed: bool) -> *mut u8 {
+    // SAFETY: the caller's promise is handed on.
+    let plain = || unsafe { if zeroed { inner.alloc_zeroed(layout) } else { inner.alloc(layout) } };
+    thread::with(|thread| {
+        let Some(interval) = sampler::hit(thread, layout.size()) else { return plain() };
+        let Some(engine) = engine() else { return plain() };
+        let timer = engine.cost.begin();
+        let block = if layout.size() < LARGE_BYTES {
+            let Some(slot) = engine.slot(thread, layout) else { return plain() };
+            if zeroed {
+                // SAFETY: the slot is ours and at least as large as the layout.
+                unsafe { slot.block.write_bytes(0, layout.size()) };
+            }
+            slot.sample.put(&engine.born(thread, layout.size(), interval));
+            slot.block.as_ptr()
+        } else {
+            let block = plain();
+            if !block.is_null() {
+                let sample = engine.born(thread, layout.size(), interval);
+                engine.insert(thread, block, &sample);
+            }
+            block
+        };
+        engine.cost.end(timer);
+        block
+    })
+}
+
+/// Frees a block whose address may be of the range.
+///
+/// # Safety
+/// As [`GlobalAlloc::dealloc`].
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn dealloc_small<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout) {
+    match (engine(), NonNull::new(block)) {
+        (Some(engine), Some(ours)) if engine.range.holds(block) => thread::with(|thread| {
+            let timer = engine.cost.begin();
+            engine.end_slot(thread, &engine.range.slot(ours));
+            engine.cost.end(timer);
+        }),
+        // SAFETY: the caller's promise is handed on.
+        _ => unsafe { inner.dealloc(block, layout) },
+    }
+}
+
+/// Frees a block that is too large for the range.
+///
+/// # Safety
+/// As [`GlobalAlloc::dealloc`].
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn dealloc_large<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout) {
+    if let Some(engine) = engine()
+        && let Some(sample) = engine.large.remove(block.addr())
+    {
+        thread::with(|thread| engine.died(thread, &sample));
+    }
+    // SAFETY: the caller's promise is handed on.
+    unsafe { inner.dealloc(block, layout) }
+}
+
+/// Resizes a block whose address may be of the range.
+///
+/// # Safety
+/// As [`GlobalAlloc::realloc`].
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn realloc_small<A: GlobalAlloc>(
+    inner: &A,
+    block: *mut u8,
+    layout: Layout,
+    new_size: usize,
+) -> *mut u8 {
+    let (Some(engine), Some(ours)) =
+        (engine().filter(|engine| engine.range.holds(block)), NonNull::new(block))
+    else {
+        // SAFETY: the caller's promise is handed on.
+        return unsafe { realloc_unsampled(inner, block, layout, new_size) };
+    };
+    thread::with(|thread| {
+        let slot = engine.range.slot(ours);
+        let Some(before) = slot.sample.get() else { return std::ptr::null_mut() };
+        let after = before.resized(new_size as u64, present_interval(thread));
+        if engine.range.fits(&slot, new_size) {
+            engine.resized(thread, &before, &after);
+            slot.sample.put(&after);
+            return block;
+        }
+        // SAFETY: the new size is not zero and rounds up to at most `isize::MAX`, by the caller's promise.
+        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        let copied = layout.size().min(new_size);
+        let to = if new_size < LARGE_BYTES { engine.slot(thread, new_layout) } else { None };
+        match to {
+            Some(to) => {
+                // SAFETY: both slots are ours, different, and at least this large.
+                unsafe { ours.copy_to_nonoverlapping(to.block, copied) };
+                engine.resized(thread, &before, &after);
+                to.sample.put(&after);
+                slot.sample.clear();
+                engine.range.give_back(&slot);
+                to.block.as_ptr()
+            }
+            None => {
+                // SAFETY: a valid layout that is not empty.
+                let to = unsafe { inner.alloc(new_layout) };
+                if to.is_null() {
+                    return to;
+                }
+                // SAFETY: two different blocks, both at least this large.
+                unsafe { block.copy_to_nonoverlapping(to, copied) };
+                if new_size < LARGE_BYTES {
+                    // It had no slot, so it can be followed no further.
+                    engine.died(thread, &before);
+                } else {
+                    engine.resized(thread, &before, &after);
+                    engine.insert(thread, to, &after);
+                }
+                slot.sample.clear();
+                engine.range.give_back(&slot);
+                to
+            }
+        }
+    })
+}
+
+/// Resizes a block that is too large for the range.
+///
+/// # Safety
+/// As [`GlobalAlloc::realloc`].
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn realloc_large<A: GlobalAlloc>(
+    inner: &A,
+    block: *mut u8,
+    layout: Layout,
+    new_size: usize,
+) -> *mut u8 {
+    let sampled = engine().and_then(|engine| Some((engine, engine.large.remove(block.addr())?)));
+    let Some((engine, before)) = sampled else {
+        // SAFETY: the caller's promise is handed on.
+        return unsafe { realloc_unsampled(inner, block, layout, new_size) };
+    };
+    thread::with(|thread| {
+        let after = before.resized(new_size as u64, present_interval(thread));
+        if new_size < LARGE_BYTES {
+            // SAFETY: the new size is not zero and less than the old, which was a valid layout.
+            let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+            if let Some(to) = engine.slot(thread, new_layout) {
+                // SAFETY: the slot is ours and at least this large; the block is larger.
+                unsafe { block.copy_to_nonoverlapping(to.block.as_ptr(), new_size) };
+                engine.resized(thread, &before, &after);
+                to.sample.put(&after);
+                // SAFETY: the caller gives the block up.
+                unsafe { inner.dealloc(block, layout) };
+                return to.block.as_ptr();
+            }
+            engine.died(thread, &before);
+            // SAFETY: the caller's promise is handed on.
+            let to = unsafe { inner.realloc(block, layout, new_size) };
+            return to;
+        }
+        // SAFETY: the caller's promise is handed on.
+        let to = unsafe { inner.realloc(block, layout, new_size) };
+        if to.is_null() {
+            // The old block is still there, and still a sample.
+            engine.insert(thread, block, &before);
+        } else {
+            engine.resized(thread, &before, &after);
+            engine.insert(thread, to, &after);
+        }
+        to
+    })
+}
+
+/// Resizes a block that is no sample. What it gains may make it one.
+///
+/// # Safety
+/// As [`GlobalAlloc::realloc`].
+#[inline(always)]
+pub(crate) unsafe fn realloc_unsampled<A: GlobalAlloc>(
+    inner: &A,
+    block: *mut u8,
+    layout: Layout,
+    new_size: usize,
+) -> *mut u8 {
+    let added = new_size.saturating_sub(layout.size());
+    if added > 0 && thread::with(|thread| thread.counts_out(added)) {
+        // SAFETY: the caller's promise is handed on.
+        return unsafe { grow(inner, block, layout, new_size) };
+    }
+    // SAFETY: the caller's promise is handed on.
+    unsafe { inner.realloc(block, layout, new_size) }
+}
+
+/// The thread's count ran out with the growth of a block that was no sample.
+///
+/// # Safety
+/// As [`GlobalAlloc::realloc`], with a new size above the old.
+#[cold]
+#[inline(never)]
+unsafe fn grow<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: the caller's promise is handed on.
+    let plain = || unsafe { inner.realloc(block, layout, new_size) };
+    thread::with(|thread| {
+        let Some(interval) = sampler::hit(thread, new_size - layout.size()) else { return plain() };
+        let Some(engine) = engine() else { return plain() };
+        if new_size >= LARGE_BYTES {
+            let to = plain();
+            if !to.is_null() {
+                let sample = engine.born(thread, new_size, interval);
+                engine.insert(thread, to, &sample);
+            }
+            return to;
+        }
+        // SAFETY: the new size is not zero and small.
+        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        let Some(slot) = engine.slot(thread, new_layout) else { return plain() };
+        // SAFETY: the slot is ours and larger than the old block, which the caller gives up.
+        unsafe {
+            block.copy_to_nonoverlapping(slot.block.as_ptr(), layout.size());
+            inner.dealloc(block, layout);
+        }
+        slot.sample.put(&engine.born(thread, new_size, interval));
+        slot.block.as_ptr()
+    })
+}
+
+/// The interval at which bytes are hit now; for a sample it no longer matters while sampling is off.
+fn present_interval(thread: &Thread) -> f64 {
+    sampler::interval().unwrap_or_else(|| thread.interval.get()).max(sampler::EVERY)
+}

@@ -1,0 +1,185 @@
+//! Sampled blocks of 32 KiB and more, by address.
+//!
+//! They stay where the inner allocator put them, so that growing them in place goes on working. That one is
+//! freed is known by its `Layout`; whether it was sampled is looked up here. Such frees are rare, but there may
+//! be thousands of threads: the table takes no lock.
+//!
+//! An address has two buckets of eight places in each table, and is in one of those or not at all: looking
+//! something up that is not there, the usual case, reads two cache lines, however full the table is and
+//! whatever was deleted before. When both buckets are full, the next, four times larger, table is opened; when
+//! all are, the caller counts one dropped. Tables are never closed.
+//!
+//! The key is written last and removed first, by the thread that owns the block. Nobody else asks for that
+//! address meanwhile, which is why no two threads ever want the same key.
+
+use crate::cells::{Cells, Zeroed};
+use crate::os::OutOfAddressSpace;
+use crate::sample::{Sample, SampleCell};
+use crate::sync::{AcqRel, Acquire, AtomicU64, AtomicUsize, Relaxed, Release};
+
+/// Places of a bucket: the keys are one cache line.
+const BUCKET: usize = 8;
+/// A place that somebody is just filling. Not an address: those of large blocks are multiples of eight.
+const BUSY: u64 = 1;
+
+#[derive(Default)]
+struct Keys([AtomicU64; BUCKET]);
+
+// SAFETY: an array of atomics.
+unsafe impl Zeroed for Keys {}
+
+#[derive(Default)]
+struct Entry {
+    sample: SampleCell,
+    size: AtomicU64,
+}
+
+// SAFETY: a struct of atomics.
+unsafe impl Zeroed for Entry {}
+
+struct Table {
+    keys: Cells<Keys>,
+    entries: Cells<Entry>,
+}
+
+/// See the head of this file.
+pub(crate) struct Large {
+    tables: Vec<Table>,
+    open: AtomicUsize,
+}
+
+impl Large {
+    /// Places of the first table of the usual four; each further one has four times as many.
+    pub(crate) const FIRST: usize = 1 << 11;
+    /// How many tables there are.
+    pub(crate) const TABLES: usize = 4;
+
+    pub(crate) fn reserve(first: usize, tables: usize) -> Result<Self, OutOfAddressSpace> {
+        let table = |nth: usize| {
+            let buckets = (first << (2 * nth)) / BUCKET;
+            Ok(Table { keys: Cells::reserve(buckets)?, entries: Cells::reserve(buckets * BUCKET)? })
+        };
+        Ok(Self { tables: (0..tables).map(table).collect::<Result<_, _>>()?, open: AtomicUsize::new(1) })
+    }
+
+    /// Notes a sample. False, and nothing noted, if there is no place.
+    pub(crate) fn insert(&self, address: usize, sample: &Sample) -> bool {
+        let key = address as u64;
+        loop {
+            let open = self.open.load(Acquire);
+            for table in &self.tables[..open] {
+                for bucket in table.buckets(key) {
+                    for place in 0..BUCKET {
+                        let slot = &table.keys[bucket].0[place];
+                        if slot.load(Relaxed) == 0 && slot.compare_exchange(0, BUSY, AcqRel, Relaxed).is_ok()
+                        {
+                            let entry = &table.entries[bucket * BUCKET + place];
+                            entry.size.store(sample.size, Relaxed);
+                            entry.sample.put(sample);
+                            slot.store(key, Release);
+                            return true;
+                        }
+                    }
+                }
+            }
+            if open == self.tables.len() {
+                return false;
+            }
+            // Whoever else opened it meanwhile opened the same.
+            let _ = self.open.compare_exchange(open, open + 1, AcqRel, Relaxed);
+        }
+    }
+
+    /// Forgets the sample at an address, if there is one.
+    pub(crate) fn remove(&self, address: usize) -> Option<Sample> {
+        let key = address as u64;
+        for table in &self.tables[..self.open.load(Acquire)] {
+            for bucket in table.buckets(key) {
+                for place in 0..BUCKET {
+                    let slot = &table.keys[bucket].0[place];
+                    if slot.load(Relaxed) == key {
+                        let entry = &table.entries[bucket * BUCKET + place];
+                        let sample = entry
+                            .sample
+                            .get()
+                            .map(|sample| Sample { size: entry.size.load(Relaxed), ..sample });
+                        entry.sample.clear();
+                        slot.store(0, Release);
+                        return sample;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Every sample there is, as seen in passing.
+    pub(crate) fn visit(&self, mut see: impl FnMut(usize, Sample)) {
+        for table in &self.tables[..self.open.load(Acquire)] {
+            for (bucket, keys) in table.keys.iter().enumerate() {
+                for (place, slot) in keys.0.iter().enumerate() {
+                    let key = slot.load(Acquire);
+                    if key == 0 || key == BUSY {
+                        continue;
+                    }
+                    let entry = &table.entries[bucket * BUCKET + place];
+                    if let Some(sample) = entry.sample.get() {
+                        see(key as usize, Sample { size: entry.size.load(Relaxed), ..sample });
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.tables[..self.open.load(Acquire)]
+            .iter()
+            .map(|table| table.keys.resident_bytes() + table.entries.resident_bytes())
+            .sum()
+    }
+}
+
+impl Table {
+    /// The two buckets of a key, in the order in which they are tried.
+    fn buckets(&self, key: u64) -> [usize; 2] {
+        // Two multiplications by odd constants (those of splitmix64) spread addresses that differ by pages only.
+        let hash = (key >> 4).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let other = (hash ^ (hash >> 29)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let buckets = self.keys.len() as u64;
+        // The upper halves, scaled to the number of buckets without a division.
+        [((hash >> 32) * buckets) >> 32, ((other >> 32) * buckets) >> 32].map(|bucket| bucket as usize)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn sample(size: u64) -> Sample {
+        Sample { stack: 3, born: 1, weight: 1.5, label: 0, grown: 2, size }
+    }
+
+    #[test]
+    fn what_went_in_comes_out_once() {
+        let large = Large::reserve(64, 2).expect("a few KiB");
+        let mut inside = Vec::new();
+        for nth in 0..1000_usize {
+            let address = 0x7f00_0000_0000 + nth * 36_864;
+            if large.insert(address, &sample(nth as u64)) {
+                inside.push((address, nth as u64));
+            }
+        }
+        // 64 and 256 places, of which two buckets each were tried: nearly all are taken.
+        assert!(inside.len() > 280 && inside.len() <= 320, "{}", inside.len());
+        let mut seen = 0;
+        large.visit(|_, _| seen += 1);
+        assert_eq!(seen, inside.len());
+        for &(address, size) in &inside {
+            assert_eq!(large.remove(address), Some(sample(size)));
+            assert_eq!(large.remove(address), None);
+        }
+        large.visit(|address, _| panic!("{address:x} is left"));
+        // A table that was full and emptied is as good as new.
+        assert!(inside.iter().all(|&(address, size)| large.insert(address, &sample(size))));
+    }
+}

@@ -1,0 +1,157 @@
+//! What the tables need of the kernel: address space, pages, time. No call here allocates or takes a lock of libc.
+
+use std::io;
+
+/// The kernel would not give the address space that was asked for.
+#[derive(Debug)]
+pub struct OutOfAddressSpace {
+    /// How much was asked for.
+    pub asked_bytes: usize,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+impl std::fmt::Display for OutOfAddressSpace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "no {} bytes of address space for the profiler's tables: {}; raise `ulimit -v`",
+            self.asked_bytes, self.source
+        )
+    }
+}
+
+impl std::error::Error for OutOfAddressSpace {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// The size of a page; Linux on x86-64 knows no other for ordinary memory.
+pub(crate) const PAGE_BYTES: usize = 4096;
+
+/// Zeroed, private, writable memory that is resident only where it was touched.
+#[cfg(not(any(loom, miri)))]
+pub(crate) fn map_zeroed(bytes: usize) -> Result<*mut u8, OutOfAddressSpace> {
+    map(bytes, libc::PROT_READ | libc::PROT_WRITE)
+}
+
+/// Address space without memory behind it: any access faults until [`make_writable`].
+#[cfg(not(any(loom, miri)))]
+pub(crate) fn reserve(bytes: usize) -> Result<*mut u8, OutOfAddressSpace> {
+    map(bytes, libc::PROT_NONE)
+}
+
+#[cfg(not(any(loom, miri)))]
+fn map(bytes: usize, protection: libc::c_int) -> Result<*mut u8, OutOfAddressSpace> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(OutOfAddressSpace { asked_bytes: bytes, source: io::Error::last_os_error() });
+    }
+    // A table that is touched here and there would otherwise become resident in pages of 2 MiB.
+    // SAFETY: advice on a mapping that was just made; refusing it changes nothing.
+    unsafe { libc::madvise(start, bytes, libc::MADV_NOHUGEPAGE) };
+    Ok(start.cast())
+}
+
+/// Makes a part of a [`reserve`]d range usable. False if the kernel refuses.
+#[cfg(not(any(loom, miri)))]
+pub(crate) fn make_writable(start: *mut u8, bytes: usize) -> bool {
+    // SAFETY: the callers pass parts of their own reservation.
+    unsafe { libc::mprotect(start.cast(), bytes, libc::PROT_READ | libc::PROT_WRITE) == 0 }
+}
+
+/// Miri knows no address space without memory: the range is ordinary memory there.
+#[cfg(any(loom, miri))]
+pub(crate) fn reserve(bytes: usize) -> Result<*mut u8, OutOfAddressSpace> {
+    let layout = std::alloc::Layout::from_size_align(bytes, 1 << 18)
+        .map_err(|_| OutOfAddressSpace { asked_bytes: bytes, source: io::Error::other("too large") })?;
+    // SAFETY: the layout has a size.
+    Ok(unsafe { std::alloc::alloc_zeroed(layout) })
+}
+
+#[cfg(any(loom, miri))]
+pub(crate) fn make_writable(_: *mut u8, _: usize) -> bool {
+    true
+}
+
+/// How much address space the process may have, if that is limited.
+#[cfg(not(any(loom, miri)))]
+pub(crate) fn address_space_limit() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call writes to the struct that it is given.
+    let failed = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } != 0;
+    (!failed && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+#[cfg(any(loom, miri))]
+pub(crate) fn address_space_limit() -> Option<u64> {
+    Some(1 << 28)
+}
+
+/// How many bytes of a part of our own mappings are resident. Zero if the kernel won't say.
+#[cfg(not(any(loom, miri)))]
+pub(crate) fn resident_bytes(start: usize, bytes: usize) -> u64 {
+    // One byte a page; the buffer is small so that asking does not change the answer.
+    const PAGES: usize = 4096;
+    let mut states = [0_u8; PAGES];
+    let (mut at, end) = (start & !(PAGE_BYTES - 1), start + bytes);
+    let mut resident_pages = 0;
+    while at < end {
+        let pages = (end - at).div_ceil(PAGE_BYTES).min(PAGES);
+        // SAFETY: the buffer has a byte for each page; the call reads no memory of the range itself.
+        let failed = unsafe {
+            libc::mincore(std::ptr::with_exposed_provenance_mut(at), pages * PAGE_BYTES, states.as_mut_ptr())
+        } != 0;
+        if failed {
+            return 0;
+        }
+        resident_pages += states[..pages].iter().filter(|&&state| state & 1 == 1).count();
+        at += pages * PAGE_BYTES;
+    }
+    (resident_pages * PAGE_BYTES) as u64
+}
+
+#[cfg(any(loom, miri))]
+pub(crate) fn resident_bytes(_: usize, bytes: usize) -> u64 {
+    bytes as u64
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes to the struct that it is given.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
+/// Time since boot, to a few milliseconds; cheaper than the exact one.
+pub(crate) fn coarse_ns() -> u64 {
+    #[cfg(not(miri))]
+    let clock = libc::CLOCK_MONOTONIC_COARSE;
+    #[cfg(miri)]
+    let clock = libc::CLOCK_MONOTONIC;
+    clock_ns(clock)
+}
+
+/// The CPU time that all threads of the process have used. A system call.
+#[cfg(not(miri))]
+pub(crate) fn process_cpu_ns() -> u64 {
+    clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+#[cfg(miri)]
+pub(crate) fn process_cpu_ns() -> u64 {
+    coarse_ns()
+}
+
+/// The processor's time stamp: what a piece of code costs, without a call. It counts at a fixed rate on every
+/// machine of the last fifteen years.
+pub(crate) fn cycles() -> u64 {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: the instruction has no effect but its result.
+    return unsafe { core::arch::x86_64::_rdtsc() };
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    coarse_ns()
+}

@@ -1,0 +1,120 @@
+//! What is known of one sampled allocation, and what it stands for.
+//!
+//! An allocation is sampled if one of its bytes is a hit, and every byte is a hit with the probability that the
+//! interval gives. So a block of `s` bytes is sampled with the probability `1 - exp(-s / interval)`, and stands
+//! for one over that many of its kind: summed over all blocks, the expectation is the true count. `realloc`
+//! adds bytes, each with a chance of its own, and a hit makes the block a sample from then on; the same formula
+//! holds for it with the exponents of all its bytes added up, whatever the interval was at the time.
+
+use crate::sync::{AtomicU32, Relaxed};
+
+/// One sampled allocation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Sample {
+    /// The stack that allocated it: stays when it grows.
+    pub(crate) stack: u32,
+    /// The epoch in which it was allocated: stays when it grows.
+    pub(crate) born: u32,
+    /// How many objects it stands for, at least 1.
+    pub(crate) weight: f32,
+    /// What the thread was labelled with: see [`crate::label`].
+    pub(crate) label: u32,
+    /// How often `realloc` made it larger.
+    pub(crate) grown: u32,
+    /// How many bytes the program asked for.
+    pub(crate) size: u64,
+}
+
+/// Objects and bytes as they are summed up: the same sample always gives the same, so what was added can be
+/// taken away again to the bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// In parts of [`OBJECT`].
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
+}
+
+/// One object in a [`Share`].
+pub(crate) const OBJECT: u64 = 256;
+
+impl Sample {
+    pub(crate) fn share(&self) -> Share {
+        if self.weight == 1.0 {
+            return Share { objects: OBJECT, bytes: self.size };
+        }
+        let weight = f64::from(self.weight);
+        Share { objects: (weight * OBJECT as f64) as u64, bytes: (weight * self.size as f64) as u64 }
+    }
+
+    /// The sample after `realloc` gave it another size. What it gained had a chance of its own.
+    pub(crate) fn resized(self, size: u64, interval: f64) -> Self {
+        let added = size.saturating_sub(self.size);
+        if added == 0 {
+            return Self { size, ..self };
+        }
+        let exponent = exponent(self.weight) + added as f64 / interval;
+        Self { size, weight: weight_of(exponent), grown: self.grown.saturating_add(1), ..self }
+    }
+}
+
+/// How many objects a sampled block of `size` bytes stands for.
+pub(crate) fn weight(size: u64, interval: f64) -> f32 {
+    if interval <= 1.0 { 1.0 } else { weight_of(size as f64 / interval) }
+}
+
+fn weight_of(exponent: f64) -> f32 {
+    // `exp_m1` keeps the digits of small exponents: 16 bytes in 512 KiB is 0.00003.
+    (-1.0 / (-exponent).exp_m1()).max(1.0) as f32
+}
+
+/// The exponent that gave a weight. Infinite for 1.
+fn exponent(weight: f32) -> f64 {
+    -(-1.0 / f64::from(weight)).ln_1p()
+}
+
+/// A sample as it lies in a table. Its owner is whoever owns the block; others may look at any moment, and see
+/// each field whole but not all of the same moment.
+#[derive(Debug, Default)]
+pub(crate) struct SampleCell {
+    /// The stack's number plus one; zero while there is no sample.
+    stack: AtomicU32,
+    born: AtomicU32,
+    weight: AtomicU32,
+    /// The link to the next one while the slot is free.
+    label: AtomicU32,
+    grown: AtomicU32,
+    /// Of a small block. Large ones keep theirs beside it.
+    size: AtomicU32,
+}
+
+impl SampleCell {
+    pub(crate) fn put(&self, sample: &Sample) {
+        self.born.store(sample.born, Relaxed);
+        self.weight.store(sample.weight.to_bits(), Relaxed);
+        self.label.store(sample.label, Relaxed);
+        self.grown.store(sample.grown, Relaxed);
+        self.size.store(u32::try_from(sample.size).unwrap_or(u32::MAX), Relaxed);
+        self.stack.store(sample.stack + 1, crate::sync::Release);
+    }
+
+    pub(crate) fn get(&self) -> Option<Sample> {
+        let stack = self.stack.load(crate::sync::Acquire).checked_sub(1)?;
+        Some(Sample {
+            stack,
+            born: self.born.load(Relaxed),
+            weight: f32::from_bits(self.weight.load(Relaxed)),
+            label: self.label.load(Relaxed),
+            grown: self.grown.load(Relaxed),
+            size: u64::from(self.size.load(Relaxed)),
+        })
+    }
+
+    pub(crate) fn clear(&self) {
+        self.stack.store(0, Relaxed);
+    }
+
+    /// Where a free slot keeps the number of the next one.
+    pub(crate) fn link(&self) -> &AtomicU32 {
+        &self.label
+    }
+}

@@ -1,0 +1,227 @@
+//! One stack's numbers, counted as things happen.
+
+use plimsoll_core::heap::{Amount, GENERATIONS, Generation, Growth};
+
+use super::cohorts::{self, COUNTERS};
+use crate::cells::Zeroed;
+use crate::sample::{OBJECT, Sample};
+use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, Relaxed, Release};
+
+/// Set in `turned` while somebody moves counters to older blocks.
+const TURNING: u32 = 1 << 31;
+
+/// The numbers of one stack. 400 bytes.
+#[derive(Default)]
+pub(crate) struct StackCell {
+    pub(super) hash: AtomicU64,
+    /// Where its addresses begin in the table of packed addresses.
+    pub(super) packed_at: AtomicU32,
+    /// How many bytes they take there; the upper bit says that the stack was longer.
+    pub(super) packed_length: AtomicU32,
+    /// The epoch for which the live counters are arranged.
+    turned: AtomicU32,
+    longest_chain: AtomicU32,
+    allocated_objects: AtomicU64,
+    allocated_bytes: AtomicU64,
+    freed_objects: AtomicU64,
+    freed_bytes: AtomicU64,
+    grown: AtomicU64,
+    grown_bytes: AtomicU64,
+    died: [AtomicU64; GENERATIONS],
+    live: [AtomicU64; COUNTERS],
+}
+
+// SAFETY: a struct of atomics.
+unsafe impl Zeroed for StackCell {}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<StackCell>() == 400);
+
+/// A copy of a [`StackCell`], made while others count on.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct StackCopy {
+    pub(super) packed_at: u32,
+    pub(super) packed_length: u32,
+    turned: u32,
+    longest_chain: u32,
+    allocated_objects: u64,
+    allocated_bytes: u64,
+    freed_objects: u64,
+    freed_bytes: u64,
+    grown: u64,
+    grown_bytes: u64,
+    died: [u64; GENERATIONS],
+    live: [u64; COUNTERS],
+}
+
+impl StackCell {
+    /// A sample was allocated.
+    pub(crate) fn born(&self, sample: &Sample, now: u32) {
+        self.turn(now);
+        let share = sample.share();
+        self.allocated_objects.fetch_add(share.objects, Relaxed);
+        self.allocated_bytes.fetch_add(share.bytes, Relaxed);
+        let bytes = share.bytes.cast_signed();
+        self.live[cohorts::counter(sample.born, now)].fetch_add(cohorts::pack(1, bytes), Relaxed);
+    }
+
+    /// A sample was freed.
+    pub(crate) fn died(&self, sample: &Sample, now: u32) {
+        self.turn(now);
+        let share = sample.share();
+        self.freed_objects.fetch_add(share.objects, Relaxed);
+        self.freed_bytes.fetch_add(share.bytes, Relaxed);
+        let counter = cohorts::counter(sample.born, now);
+        let bytes = share.bytes.cast_signed();
+        self.live[counter].fetch_add(cohorts::pack(-1, bytes.wrapping_neg()), Relaxed);
+        self.died[cohorts::level_of(counter)].fetch_add(1, Relaxed);
+    }
+
+    /// A sample has another size and stays the same sample.
+    pub(crate) fn resized(&self, before: &Sample, after: &Sample, now: u32) {
+        self.turn(now);
+        let (old, new) = (before.share(), after.share());
+        // What a block gains counts as allocated, what it loses as freed; its weight can only fall.
+        self.freed_objects.fetch_add(old.objects.saturating_sub(new.objects), Relaxed);
+        self.allocated_objects.fetch_add(new.objects.saturating_sub(old.objects), Relaxed);
+        self.freed_bytes.fetch_add(old.bytes.saturating_sub(new.bytes), Relaxed);
+        self.allocated_bytes.fetch_add(new.bytes.saturating_sub(old.bytes), Relaxed);
+        let change = new.bytes.wrapping_sub(old.bytes).cast_signed();
+        self.live[cohorts::counter(before.born, now)].fetch_add(cohorts::pack(0, change), Relaxed);
+        if after.size > before.size {
+            self.grown.fetch_add(1, Relaxed);
+            self.grown_bytes.fetch_add(new.bytes.saturating_sub(old.bytes), Relaxed);
+            self.longest_chain.fetch_max(after.grown, Relaxed);
+        }
+    }
+
+    /// Arranges the live counters for an epoch. Whoever comes first does it; the others count on meanwhile.
+    ///
+    /// A thread that read the old epoch and counts only now puts its one into a counter that has moved on: it
+    /// is then counted in a neighbouring age, never lost.
+    fn turn(&self, now: u32) {
+        let from = self.turned.load(Acquire);
+        if from >= now {
+            return;
+        }
+        if self.turned.compare_exchange(from, now | TURNING, AcqRel, Relaxed).is_err() {
+            return;
+        }
+        for (here, there) in cohorts::moves(from, now) {
+            // Released, so that a copy which saw one of these changes sees `TURNING` too when it looks again.
+            let moved = self.live[here].swap(0, Release);
+            if moved != 0 {
+                self.live[there].fetch_add(moved, Release);
+            }
+        }
+        self.turned.store(now, Release);
+    }
+
+    /// Arranged for `now` from the start, since it was never used before.
+    pub(super) fn open(&self, now: u32) {
+        self.turned.store(now, Relaxed);
+    }
+
+    /// Copies the numbers. A counter that is just being moved would be seen twice or not at all: it looks
+    /// again, a few times, since whoever moves may have been put to sleep.
+    pub(super) fn copy(&self, out: &mut StackCopy) {
+        for _ in 0..8 {
+            let turned = self.turned.load(Acquire);
+            self.copy_as_is(out);
+            #[cfg(not(loom))]
+            std::sync::atomic::fence(Acquire);
+            #[cfg(loom)]
+            loom::sync::atomic::fence(Acquire);
+            if turned & TURNING == 0 && self.turned.load(Relaxed) == turned {
+                break;
+            }
+        }
+    }
+
+    fn copy_as_is(&self, out: &mut StackCopy) {
+        out.packed_at = self.packed_at.load(Relaxed);
+        out.packed_length = self.packed_length.load(Relaxed);
+        out.turned = self.turned.load(Relaxed) & !TURNING;
+        out.longest_chain = self.longest_chain.load(Relaxed);
+        // What was freed is read before what was allocated, and births count there first: so it never seems
+        // that more was freed.
+        out.freed_objects = self.freed_objects.load(Acquire);
+        out.freed_bytes = self.freed_bytes.load(Acquire);
+        out.allocated_objects = self.allocated_objects.load(Relaxed);
+        out.allocated_bytes = self.allocated_bytes.load(Relaxed);
+        out.grown = self.grown.load(Relaxed);
+        out.grown_bytes = self.grown_bytes.load(Relaxed);
+        for (to, from) in out.died.iter_mut().zip(&self.died) {
+            *to = from.load(Relaxed);
+        }
+        for (to, from) in out.live.iter_mut().zip(&self.live) {
+            *to = from.load(Relaxed);
+        }
+    }
+}
+
+impl StackCopy {
+    /// To be overwritten.
+    pub(crate) fn blank() -> Self {
+        Self { turned: 1, ..Self::default() }
+    }
+
+    pub(crate) fn allocated(&self) -> Amount {
+        Amount { objects: self.allocated_objects.div_ceil(OBJECT), bytes: self.allocated_bytes }
+    }
+
+    pub(crate) fn freed(&self) -> Amount {
+        // Rounded the same way where nothing is left, so that nothing is left after rounding either.
+        let live = self.allocated_objects.saturating_sub(self.freed_objects).div_ceil(OBJECT);
+        let objects = self.allocated().objects.saturating_sub(live);
+        Amount { objects, bytes: self.freed_bytes.min(self.allocated_bytes) }
+    }
+
+    pub(crate) fn growth(&self) -> Growth {
+        Growth { grown: self.grown, grown_bytes: self.grown_bytes, longest_chain: self.longest_chain }
+    }
+
+    /// The live and dead samples by age at `now`; the cell itself may not have been touched for long.
+    pub(crate) fn generations(&self, now: u32) -> [Generation; GENERATIONS] {
+        let mut live = self.live;
+        if self.turned < now {
+            for (here, there) in cohorts::moves(self.turned, now) {
+                let moved = std::mem::take(&mut live[here]);
+                live[there] = live[there].wrapping_add(moved);
+            }
+        }
+        let mut sums = [0_u64; GENERATIONS];
+        for (counter, &word) in live.iter().enumerate() {
+            let sum = &mut sums[cohorts::level_of(counter)];
+            *sum = sum.wrapping_add(word);
+        }
+        let samples = settled(sums.map(|sum| cohorts::unpack(sum).0));
+        let bytes = settled(sums.map(|sum| cohorts::unpack(sum).1));
+        std::array::from_fn(|level| Generation {
+            live_samples: samples[level],
+            live_bytes: bytes[level],
+            died_samples: self.died[level],
+        })
+    }
+
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.packed_length & super::LONGER != 0
+    }
+}
+
+/// Numbers by age without those below zero, and with the same sum.
+///
+/// A thread that was put to sleep between looking at the epoch and counting counted in a neighbouring age: there is one
+/// too many in one, and one too few in another. To show zero for that would show a sample that nobody frees.
+fn settled(mut ages: [i64; GENERATIONS]) -> [u64; GENERATIONS] {
+    let mut missing = 0;
+    let mut settle = |age: &mut i64| {
+        let there = *age + missing;
+        *age = there.max(0);
+        missing = there.min(0);
+    };
+    ages.iter_mut().for_each(&mut settle);
+    // What was too few in the oldest is taken from the younger.
+    ages.iter_mut().rev().for_each(&mut settle);
+    ages.map(i64::cast_unsigned)
+}

@@ -1,0 +1,206 @@
+//! The stacks that were seen, each once, with what is counted of it.
+//!
+//! A stack is known by the hash of its addresses (64 bits: with the most stacks that the table takes, the chance
+//! that any two share one is below one in a billion). Finding one is a probe or two in an index; an unknown one
+//! gets a cell and its addresses packed. Nothing is ever removed, so readers need no care: a cell that is in the
+//! index is complete.
+//!
+//! When the table is full, samples count in the *other* stack, number 0, which has no addresses, and are counted
+//! as dropped stacks: bytes are never lost, only their origin.
+
+mod cell;
+pub(crate) mod cohorts;
+pub(crate) mod packing;
+
+use crate::cells::Cells;
+use crate::os::OutOfAddressSpace;
+use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, AtomicUsize, Relaxed};
+
+pub(crate) use cell::{StackCell, StackCopy};
+
+/// The stack of everything whose own stack had no place.
+pub(crate) const OTHER: u32 = 0;
+/// In a cell's packed length: the stack was longer than what is kept of it.
+const LONGER: u32 = 1 << 31;
+/// The most addresses that are kept of one stack.
+pub(crate) const DEPTH_MAX: usize = 64;
+/// The most bytes that a stack's packed addresses can take; two thirds of that is what the deepest usually do.
+const PACKED_MAX: usize = 512;
+/// Cells of the first index; each further one has four times as many. Three quarters of each are used.
+const FIRST_INDEX: usize = 1 << 12;
+
+/// An index: for each place, the upper half of a hash and, in the lower half, the number of its cell. Zero is free.
+struct Index {
+    places: Cells<AtomicU64>,
+    used: AtomicUsize,
+}
+
+/// See the head of this file.
+pub(crate) struct Stacks {
+    cells: Cells<StackCell>,
+    opened: AtomicU32,
+    packed: Cells<AtomicU32>,
+    packed_words: AtomicU32,
+    indexes: Vec<Index>,
+    open: AtomicUsize,
+    /// How often a sample's stack had no place.
+    pub(crate) dropped: AtomicU64,
+}
+
+impl Stacks {
+    /// Room for `stacks_max` different ones. Reserves about 700 bytes of address space for each.
+    pub(crate) fn reserve(stacks_max: usize) -> Result<Self, OutOfAddressSpace> {
+        Self::with_index(stacks_max, FIRST_INDEX)
+    }
+
+    pub(crate) fn with_index(stacks_max: usize, first_index: usize) -> Result<Self, OutOfAddressSpace> {
+        let mut indexes = Vec::new();
+        let mut room = 0;
+        while room < stacks_max {
+            let places = first_index << (2 * indexes.len());
+            indexes.push(Index { places: Cells::reserve(places)?, used: AtomicUsize::new(0) });
+            room += places / 4 * 3;
+        }
+        let cells = Cells::<StackCell>::reserve(stacks_max + 1)?;
+        Ok(Self {
+            cells,
+            // Number 0 is the other stack.
+            opened: AtomicU32::new(1),
+            packed: Cells::reserve(stacks_max * 64)?,
+            packed_words: AtomicU32::new(0),
+            indexes,
+            open: AtomicUsize::new(1),
+            dropped: AtomicU64::new(0),
+        })
+    }
+
+    /// The cell of a number that this table gave out.
+    pub(crate) fn cell(&self, stack: u32) -> &StackCell {
+        &self.cells[stack as usize]
+    }
+
+    /// The number of a known stack.
+    pub(crate) fn find(&self, hash: u64) -> Option<u32> {
+        self.indexes[..self.open.load(Acquire)].iter().rev().find_map(|index| self.find_in(index, hash).ok())
+    }
+
+    /// The number of the stack with these addresses, leaf first; `truncated` says that they are not all.
+    pub(crate) fn intern(&self, hash: u64, addresses: &[u64], truncated: bool, epoch: u32) -> u32 {
+        self.find(hash).unwrap_or_else(|| {
+            self.add(hash, addresses, truncated, epoch).unwrap_or_else(|| {
+                self.dropped.fetch_add(1, Relaxed);
+                OTHER
+            })
+        })
+    }
+
+    /// The stack's number, or the free place where the search for it ended (the index's length if none is).
+    fn find_in(&self, index: &Index, hash: u64) -> Result<u32, usize> {
+        let mask = index.places.len() - 1;
+        let mut at = hash as usize & mask;
+        for _ in 0..index.places.len() {
+            let place = index.places[at].load(Acquire);
+            if place == 0 {
+                return Err(at);
+            }
+            let stack = place as u32;
+            if place >> 32 == hash >> 32 && self.cell(stack).hash.load(Relaxed) == hash {
+                return Ok(stack);
+            }
+            at = (at + 1) & mask;
+        }
+        Err(index.places.len())
+    }
+
+    #[cold]
+    fn add(&self, hash: u64, addresses: &[u64], truncated: bool, epoch: u32) -> Option<u32> {
+        let index = self.roomy_index()?;
+        let stack = self.opened.fetch_add(1, Relaxed);
+        if stack as usize >= self.cells.len() {
+            self.opened.fetch_sub(1, Relaxed);
+            return None;
+        }
+        let cell = self.cell(stack);
+        let (packed_at, packed_length) = self.pack(addresses, truncated);
+        cell.hash.store(hash, Relaxed);
+        cell.packed_at.store(packed_at, Relaxed);
+        cell.packed_length.store(packed_length, Relaxed);
+        cell.open(epoch);
+        let entry = hash >> 32 << 32 | u64::from(stack);
+        loop {
+            // Another thread may have added the same stack meanwhile; our cell then stays unused.
+            let at = match self.find_in(index, hash) {
+                Ok(known) => return Some(known),
+                Err(at) if at == index.places.len() => return None,
+                Err(at) => at,
+            };
+            if index.places[at].compare_exchange(0, entry, AcqRel, Relaxed).is_ok() {
+                index.used.fetch_add(1, Relaxed);
+                return Some(stack);
+            }
+        }
+    }
+
+    /// The newest index, or a new one when that is three quarters full.
+    fn roomy_index(&self) -> Option<&Index> {
+        loop {
+            let open = self.open.load(Acquire);
+            let index = &self.indexes[open - 1];
+            if index.used.load(Relaxed) < index.places.len() / 4 * 3 {
+                return Some(index);
+            }
+            if open == self.indexes.len() {
+                return None;
+            }
+            let _ = self.open.compare_exchange(open, open + 1, AcqRel, Relaxed);
+        }
+    }
+
+    /// Packs addresses into words of the table's own. What no longer fits is cut off, and that is said.
+    fn pack(&self, addresses: &[u64], truncated: bool) -> (u32, u32) {
+        let mut bytes = [0; PACKED_MAX];
+        let (count, length) = packing::pack(addresses, &mut bytes);
+        let words = length.div_ceil(4);
+        let at = self.packed_words.fetch_add(words as u32, Relaxed) as usize;
+        if at + words > self.packed.len() {
+            self.packed_words.fetch_sub(words as u32, Relaxed);
+            return (0, LONGER);
+        }
+        for (cell, chunk) in self.packed[at..at + words].iter().zip(bytes.chunks_exact(4)) {
+            cell.store(u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]), Relaxed);
+        }
+        let longer = if truncated || count < addresses.len() { LONGER } else { 0 };
+        (at as u32, length as u32 | longer)
+    }
+
+    /// How many cells are in use, the other stack's among them.
+    pub(crate) fn opened(&self) -> usize {
+        (self.opened.load(Acquire) as usize).min(self.cells.len())
+    }
+
+    /// Copies the numbers of all stacks into `out`, as many as it has room for; says how many. This is the
+    /// part of a snapshot during which the program counts on: nothing else is done in it.
+    pub(crate) fn copy(&self, out: &mut Vec<StackCopy>) {
+        let count = self.opened().min(out.capacity());
+        out.clear();
+        for cell in &self.cells[..count] {
+            let mut copy = StackCopy::default();
+            cell.copy(&mut copy);
+            out.push(copy);
+        }
+    }
+
+    /// Appends the addresses of a copied stack.
+    pub(crate) fn addresses(&self, stack: &StackCopy, out: &mut Vec<u64>) {
+        let length = (stack.packed_length & !LONGER) as usize;
+        let words = &self.packed[stack.packed_at as usize..][..length.div_ceil(4)];
+        let bytes = words.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).take(length);
+        packing::unpack(bytes, out);
+    }
+
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let indexes =
+            self.indexes[..self.open.load(Acquire)].iter().map(|index| index.places.resident_bytes());
+        self.cells.resident_bytes() + self.packed.resident_bytes() + indexes.sum::<u64>()
+    }
+}

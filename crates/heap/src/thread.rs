@@ -1,0 +1,111 @@
+//! What each thread keeps for the sampler: a few words without a destructor, so that they can be used before a
+//! thread's first line and after its last, and cost one instruction to reach.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+/// See the head of this file.
+pub(crate) struct Thread {
+    /// Bytes until the next hit. The allocation path subtracts, and looks further only below zero.
+    pub(crate) left: Cell<i64>,
+    /// The interval with which `left` was drawn.
+    pub(crate) interval: Cell<f64>,
+    /// The start or stop that this thread has seen: see [`crate::sampler`].
+    pub(crate) generation: Cell<u32>,
+    /// Counts sampled operations, for what is done at every so many of them.
+    pub(crate) operations: Cell<u32>,
+    /// What the thread works at now: see [`crate::label`].
+    pub(crate) label: Cell<u32>,
+    /// Which part of the range it takes slots from.
+    pub(crate) shard: Cell<u32>,
+    /// The state of its random numbers; zero before the first.
+    random: Cell<u64>,
+    /// Its stack, once known: lowest address and end.
+    stack_low: Cell<usize>,
+    stack_end: Cell<usize>,
+}
+
+thread_local! {
+    static THREAD: Thread = const {
+        Thread {
+            // The first allocation looks further, and draws.
+            left: Cell::new(0),
+            interval: Cell::new(0.0),
+            generation: Cell::new(0),
+            operations: Cell::new(0),
+            label: Cell::new(0),
+            shard: Cell::new(0),
+            random: Cell::new(0),
+            stack_low: Cell::new(0),
+            stack_end: Cell::new(0),
+        }
+    };
+}
+
+/// Uses this thread's words. There is nothing that could fail: they have no destructor to be too late for.
+#[inline(always)]
+pub(crate) fn with<R>(use_it: impl FnOnce(&Thread) -> R) -> R {
+    THREAD.with(use_it)
+}
+
+impl Thread {
+    /// Counts down by the bytes of one allocation; true if they contain a hit, or there is something to look at.
+    #[inline(always)]
+    pub(crate) fn counts_out(&self, bytes: usize) -> bool {
+        let left = self.left.get().wrapping_sub(bytes as i64);
+        self.left.set(left);
+        left < 0
+    }
+
+    /// How many bytes pass before the next hit: exponentially distributed, so that every byte is as likely a hit
+    /// as any other whatever went before (a Poisson process).
+    pub(crate) fn draw(&self, interval: f64) -> i64 {
+        if interval <= 1.0 {
+            return 0;
+        }
+        // The upper 53 bits, as a number above 0 and at most 1.
+        let uniform = ((self.random() >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+        (-uniform.ln() * interval) as i64
+    }
+
+    /// The next of this thread's random numbers (splitmix64, by Steele, Lea and Flood, 2014).
+    fn random(&self) -> u64 {
+        let state = match self.random.get() {
+            0 => self.seed(),
+            state => state,
+        };
+        let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        mix(state)
+    }
+
+    /// Different for each thread and run: where its words and its stack lie, and when it began.
+    fn seed(&self) -> u64 {
+        let here = 0_u8;
+        let places = (&raw const *self).addr() ^ (&raw const here).addr().rotate_left(32);
+        let seed = mix(places as u64 ^ mix(crate::os::cycles())) | 1;
+        self.shard.set((seed >> 40) as u32);
+        seed
+    }
+
+    pub(crate) fn seed_with(&self, seed: u64) {
+        self.random.set(mix(seed) | 1);
+    }
+
+    /// This thread's own stack, if it was looked up before.
+    pub(crate) fn stack(&self) -> Range<usize> {
+        self.stack_low.get()..self.stack_end.get()
+    }
+
+    pub(crate) fn set_stack(&self, stack: &Range<usize>) {
+        self.stack_low.set(stack.start);
+        self.stack_end.set(stack.end);
+    }
+}
+
+/// The output function of splitmix64: every bit of the result depends on every bit of the word.
+pub(crate) const fn mix(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}

@@ -1,0 +1,159 @@
+//! The unwind table of one module, where the linker left it in memory, and the search in it.
+//!
+//! Section headers are not loaded, so the only way into `.eh_frame` is `.eh_frame_hdr`: a sorted array that
+//! every linker writes. It is read where it is. That is the danger here: a module may be unloaded while it is
+//! still in our list, and an address left over on a stack may lead to it. So, before the tables of a module that can
+//! go are read, the kernel is asked whether they are there, and the first bytes are compared with those that
+//! were there when the list was made. What is left is a `dlclose` within the microsecond between asking and
+//! reading, by a program that still has a return address into the code that it unloads.
+
+use super::bytes::Bytes;
+use super::cfi::Function;
+use super::rules::Rule;
+
+/// Version, the encodings of the three fields, the address of `.eh_frame`, the number of functions.
+const HEADER_BYTES: usize = 12;
+/// An entry: where a function begins and where its description is, both relative to the header.
+const ENTRY_BYTES: usize = 8;
+
+/// Where a module's unwind table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    /// `.eh_frame_hdr`, cut to what its count says.
+    header: usize,
+    header_bytes: usize,
+    /// `.eh_frame`, up to the end of what was loaded with it: its own length is not written anywhere.
+    frames: usize,
+    frames_bytes: usize,
+    /// The header's first bytes: by them a module is told from another at the same place.
+    first: [u8; HEADER_BYTES],
+    can_go: CanGo,
+}
+
+/// Whether a module can be unloaded while its table is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CanGo {
+    /// The program, the C library, the kernel's own, and the one that this code is in.
+    No,
+    /// Everything else. Its tables are looked for before they are read.
+    Yes,
+}
+
+impl Table {
+    /// Understands a header; `loaded(address)` gives what was loaded from an address on, to the end of its
+    /// segment. `None` if there is no table that can be searched.
+    pub(super) fn read<'a>(
+        header: u64,
+        can_go: CanGo,
+        loaded: impl Fn(u64) -> Option<&'a [u8]>,
+    ) -> Option<Self> {
+        let bytes = loaded(header)?;
+        let first = *bytes.first_chunk::<HEADER_BYTES>()?;
+        let mut fields = Bytes::new(bytes, header);
+        let version = fields.u8()?;
+        let (frames_encoding, count_encoding, table_encoding) = (fields.u8()?, fields.u8()?, fields.u8()?);
+        // The only form that can be searched, and the only one that linkers write: `udata4` for the count,
+        // `datarel | sdata4` in the table.
+        if version != 1 || count_encoding != 0x03 || table_encoding != 0x3b {
+            return None;
+        }
+        // With another width the count would not be where `HEADER_BYTES` says.
+        let frames = match frames_encoding {
+            0x1b => fields.pointer(frames_encoding)?,
+            _ => return None,
+        };
+        let count = fields.u32()? as usize;
+        let header_bytes = (HEADER_BYTES + count * ENTRY_BYTES).min(bytes.len());
+        Some(Self {
+            header: usize::try_from(header).ok()?,
+            header_bytes,
+            frames: usize::try_from(frames).ok()?,
+            frames_bytes: loaded(frames)?.len(),
+            first,
+            can_go,
+        })
+    }
+
+    /// The rule for an address of this module. Cold: some hundred nanoseconds, and the first touch of a page
+    /// of `.eh_frame` makes the kernel bring it from the file.
+    pub(super) fn rule(&self, address: u64) -> Rule {
+        if self.can_go == CanGo::Yes && !self.is_mapped() {
+            return Rule::STOP;
+        }
+        // SAFETY: the dynamic loader mapped these bytes when the list was read, readable, and nobody writes to
+        // them; they are still there, either because the module cannot go or by the line above. The end of
+        // this module's head says what is left to chance.
+        let header = unsafe { bytes(self.header, self.header_bytes) };
+        if header.first_chunk() != Some(&self.first) {
+            return Rule::STOP;
+        }
+        // SAFETY: as above.
+        let frames = unsafe { bytes(self.frames, self.frames_bytes) };
+        search(header, self.header as u64, address)
+            .and_then(|description| description.checked_sub(self.frames as u64))
+            .and_then(|at| Function::read(Bytes::new(frames, self.frames as u64), at, address))
+            .map_or(Rule::UNLISTED, |function| function.rule(address))
+    }
+
+    /// Whether the first and the last page of both parts are mapped: `dlclose` unmaps a module in one piece.
+    fn is_mapped(&self) -> bool {
+        let ends = [
+            self.header,
+            self.header + self.header_bytes - 1,
+            self.frames,
+            self.frames + self.frames_bytes.saturating_sub(1),
+        ];
+        ends.iter().all(|&address| page_is_mapped(address))
+    }
+
+    /// Every description that the header lists, for the test that compares all of them with another reader.
+    #[cfg(test)]
+    pub(super) fn parts(&self) -> (&'static [u8], u64, &'static [u8], u64) {
+        // SAFETY: as in `rule`; the test unloads nothing meanwhile.
+        let (header, frames) =
+            unsafe { (bytes(self.header, self.header_bytes), bytes(self.frames, self.frames_bytes)) };
+        (header, self.header as u64, frames, self.frames as u64)
+    }
+}
+
+/// # Safety
+/// The bytes are mapped, readable and constant while the result is used.
+unsafe fn bytes<'a>(address: usize, length: usize) -> &'a [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(address), length) }
+}
+
+/// Where the description is of the last function that begins at or before `address`.
+fn search(header: &[u8], header_address: u64, address: u64) -> Option<u64> {
+    let (entries, _) = header.get(HEADER_BYTES..)?.as_chunks::<ENTRY_BYTES>();
+    let wanted = i32::try_from(address.wrapping_sub(header_address).cast_signed()).ok()?;
+    let field = |[a, b, c, d]: [u8; 4]| i32::from_le_bytes([a, b, c, d]);
+    let begin = |&[a, b, c, d, ..]: &[u8; ENTRY_BYTES]| field([a, b, c, d]);
+    let after = entries.partition_point(|entry| begin(entry) <= wanted);
+    let &[_, _, _, _, a, b, c, d] = entries.get(after.checked_sub(1)?)?;
+    Some(header_address.wrapping_add_signed(i64::from(field([a, b, c, d]))))
+}
+
+/// Asks the kernel. Not through anything that could fault, and `errno` stays: the caller of `malloc` may be
+/// about to read it.
+#[cfg(not(miri))]
+fn page_is_mapped(address: usize) -> bool {
+    const PAGE: usize = 4096;
+    let mut state = 0_u8;
+    // SAFETY: `mincore` takes any page-aligned address and writes one byte for one page; errno's place is
+    // this thread's own.
+    unsafe {
+        let errno = libc::__errno_location();
+        let before = *errno;
+        let page = std::ptr::with_exposed_provenance_mut(address & !(PAGE - 1));
+        let mapped = libc::mincore(page, PAGE, &raw mut state) == 0;
+        *errno = before;
+        mapped
+    }
+}
+
+/// Miri has no modules.
+#[cfg(miri)]
+fn page_is_mapped(_: usize) -> bool {
+    false
+}
