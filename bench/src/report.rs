@@ -285,8 +285,8 @@ mod tests {
             lines[1..],
             [
                 "cost: of it",
-                "work  ratio                limit  verdict",
-                "----  -------------------  -----  -------",
+                "work  ratio                 limit  verdict",
+                "----  --------------------  -----  -------",
                 "json  1.500 [1.000..2.000]  ≤ 2    ok",
             ]
         );

@@ -46,7 +46,10 @@ pub(super) fn measure(options: &Options, workers: &Workers) -> Result<Section, T
         .zip(readings)
         .map(|((group, work), readings)| Unit { group, work, readings })
         .collect();
-    units.iter().try_for_each(Unit::check_same_work)?;
+    for unit in &units {
+        unit.check_same_work()?;
+        unit.check_followed()?;
+    }
     let instructions = count(workers, &units)?;
 
     let mut rows = Vec::new();
@@ -118,6 +121,22 @@ impl Unit<'_> {
                     "{} in {} did not do the same work in all setups: {first} and {checksum}",
                     self.work.name, self.group.inside
                 )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A profiler that follows nothing, or by another way than it is said to, is not what is measured.
+    fn check_followed(&self) -> Result<(), Trouble> {
+        let wanted = f64::from(self.group.frames == Frames::Pointers);
+        for reading in self.readings.iter().flatten() {
+            // Only those that can be asked say it; the others are checked where they are run.
+            let none = reading.numbers("samples").contains(&0.0);
+            let other_way = reading.numbers("frame_pointers").iter().any(|used| *used != wanted);
+            if none || other_way {
+                let (work, inside) = (self.work.name, self.group.inside);
+                let what = if none { "nothing was sampled" } else { "the wrong unwinder was used" };
+                return Err(Trouble::Undone(format!("{work} in {inside}: {what}: {reading:?}")));
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Whether memory behaves as without the wrapper: vectors that grow are not copied page by page, zeroed
 //! buffers are not touched.
 
-use super::setups::{self, EVERY, MEAN_512, Setup};
+use super::setups::{self, ADAPTIVE, EVERY, MEAN_512, Setup};
 use crate::limits::{FIDELITY_BYTES_SLACK, FIDELITY_FAULTS_SLACK, FIDELITY_RATIO_MAX};
 use crate::options::Options;
 use crate::report::{Check, Row, Section, spread_json};
@@ -17,7 +17,7 @@ const WORKS: [(&str, &str); 3] = [
     ("calloc", "4,000 zeroed buffers of 4 to 200 KiB"),
 ];
 /// The setups beside the base.
-const SETUPS: [&str; 3] = ["off", MEAN_512, EVERY];
+const SETUPS: [&str; 4] = ["off", ADAPTIVE, MEAN_512, EVERY];
 /// Processes for each: faults hardly differ from one to the next.
 const ROUNDS_MAX: usize = 5;
 

@@ -15,9 +15,11 @@ use crate::workers::Workers;
 /// The parts, in the order in which they are measured and printed.
 pub(crate) const PARTS: [&str; 4] = ["cost", "live", "snapshot", "fidelity"];
 
+type Measure = fn(&Options, &Workers) -> Result<Section, Trouble>;
+
 /// Measures the parts that are wanted.
 pub(crate) fn measure(options: &Options) -> Result<Report, Trouble> {
-    let measures: [fn(&Options, &Workers) -> Result<Section, Trouble>; PARTS.len()] =
+    let measures: [Measure; PARTS.len()] =
         [cost::measure, live::measure, snapshot::measure, fidelity::measure];
     eprintln!("building the workers");
     let workers = Workers::build(options)?;

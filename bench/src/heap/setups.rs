@@ -18,7 +18,7 @@ pub(super) struct Work {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     warm_up: u64,
-    /// About a third of a second with glibc.
+    /// About a sixth of a second with glibc: short runs and many rounds, because noise comes in bursts.
     iterations: u64,
     /// Under callgrind, which takes fifty times as long.
     counted_warm_up: u64,
@@ -30,7 +30,7 @@ pub(super) const WORKS: [Work; 5] = [
         name: "tight1",
         kind: Kind::Pairs,
         warm_up: 1_000_000,
-        iterations: 30_000_000,
+        iterations: 15_000_000,
         counted_warm_up: 100_000,
         counted_iterations: 1_000_000,
     },
@@ -38,7 +38,7 @@ pub(super) const WORKS: [Work; 5] = [
         name: "tight2",
         kind: Kind::Pairs,
         warm_up: 1_000_000,
-        iterations: 12_000_000,
+        iterations: 6_000_000,
         counted_warm_up: 100_000,
         counted_iterations: 500_000,
     },
@@ -46,7 +46,7 @@ pub(super) const WORKS: [Work; 5] = [
         name: "ring",
         kind: Kind::Pairs,
         warm_up: 500_000,
-        iterations: 12_000_000,
+        iterations: 6_000_000,
         counted_warm_up: 100_000,
         counted_iterations: 500_000,
     },
@@ -54,15 +54,15 @@ pub(super) const WORKS: [Work; 5] = [
         name: "json",
         kind: Kind::Real,
         warm_up: 4,
-        iterations: 24,
+        iterations: 14,
         counted_warm_up: 2,
         counted_iterations: 4,
     },
     Work {
         name: "maps",
         kind: Kind::Real,
-        warm_up: 200,
-        iterations: 1200,
+        warm_up: 100,
+        iterations: 600,
         counted_warm_up: 50,
         counted_iterations: 100,
     },
@@ -80,8 +80,8 @@ pub(super) struct Slowdown {
     real: u64,
 }
 
-/// Times a third of a second: see [`Setup`].
-const SETTLING: u64 = 2;
+/// Times a sixth of a second: see [`Setup`].
+const SETTLING: u64 = 4;
 const FAST: Slowdown = Slowdown { pairs: 1, real: 1 };
 
 /// One allocator with one way of profiling.
@@ -151,7 +151,7 @@ pub(super) fn groups(options: &Options) -> Vec<Group> {
         ..own("jemalloc's, 512 KiB", "work_jemalloc", "on")
     };
     let dhat = Setup {
-        slowdown: Slowdown { pairs: 100, real: 12 },
+        slowdown: Slowdown { pairs: 100, real: 7 },
         counted: false,
         ..own("dhat, every", "work_dhat", "every")
     };
@@ -197,7 +197,7 @@ impl Setup {
             Kind::Pairs => self.slowdown.pairs,
             Kind::Real => self.slowdown.real,
         };
-        let less = if options.quick { less * 5 } else { less };
+        let less = if options.quick { less * 2 } else { less };
         // A single iteration is cold, however slow it is.
         let iterations = (work.iterations / less).max(1);
         let amounts = [(work.warm_up / less).max(1) + self.settling * work.iterations, iterations, kept];

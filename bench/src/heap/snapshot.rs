@@ -1,7 +1,7 @@
 //! A snapshot of 100,000 live samples over 5,000 stacks while two threads allocate: how long it holds anybody
 //! up, what the samples and stacks weigh, and whether the profiler says so itself.
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::limits::{
     SAMPLE_BYTES_MAX, SELF_REPORT_SHARE_MAX, SNAPSHOT_COPY_US_MAX, SNAPSHOT_SAMPLES, SNAPSHOT_STACKS,
@@ -45,13 +45,15 @@ pub(super) fn measure(options: &Options, workers: &Workers) -> Result<Section, T
         Ok(spread(numbers?.into_iter()))
     };
     let mut add = |what: &str, measured: &Spread, unit: &str, limit: Option<f64>| {
-        let mut row = Row::default();
-        row.cells = vec![what.to_owned(), format!("{} {unit}", spread_text(measured))];
-        row.figures.insert("measured".to_owned(), spread_json(measured));
-        row.figures.insert("unit".to_owned(), json!(unit));
+        let mut figures = Map::new();
+        figures.insert("measured".to_owned(), spread_json(measured));
+        figures.insert("unit".to_owned(), json!(unit));
         let check = limit.map(|max| Check::spread(measured, max, format!("≤ {max} {unit}")));
-        row.checks.extend(check);
-        section.rows.push(row);
+        section.rows.push(Row {
+            cells: vec![what.to_owned(), format!("{} {unit}", spread_text(measured))],
+            checks: check.into_iter().collect(),
+            figures,
+        });
     };
     add("copy", &us("copy_ns"), "µs", Some(SNAPSHOT_COPY_US_MAX));
     add("whole snapshot", &us("snapshot_ns"), "µs", None);

@@ -28,10 +28,28 @@ pub(crate) fn above(thread: &Thread, sp: usize) -> Range<usize> {
     match own_stack(sp) {
         Some(stack) => {
             thread.set_stack(&stack);
+            note(&stack);
             sp..stack.end
         }
         None => sp..(sp | (PAGE - 1)) + 1,
     }
+}
+
+/// The stacks that were seen, for those who ask what memory is for. A thread that ended leaves its entry; one that hashes
+/// to the same place takes it.
+static SEEN: [(AtomicUsize, AtomicUsize); 1024] =
+    [const { (AtomicUsize::new(0), AtomicUsize::new(0)) }; 1024];
+
+fn note(stack: &Range<usize>) {
+    // Stacks end at different pages.
+    let (low, end) = &SEEN[(stack.end / PAGE) % SEEN.len()];
+    low.store(stack.start, Relaxed);
+    end.store(stack.end, Relaxed);
+}
+
+/// The stack that a stack pointer belongs to, if a thread of it was ever sampled.
+pub(crate) fn stack_of(sp: usize) -> Option<Range<usize>> {
+    SEEN.iter().map(|(low, end)| low.load(Relaxed)..end.load(Relaxed)).find(|stack| stack.contains(&sp))
 }
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri)))]

@@ -4,7 +4,7 @@
 //! come from the allocator that it serves. A page costs nothing until its first write, so a table may be
 //! reserved for the worst case; what is resident is what was used.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use crate::os::OutOfAddressSpace;
 
@@ -55,8 +55,9 @@ impl<T: Zeroed> Cells<T> {
         Ok(Self(Vec::leak((0..length).map(|_| T::default()).collect())))
     }
 
-    /// How many bytes of it are resident.
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        crate::os::resident_bytes(self.0.as_ptr().addr(), size_of_val(self.0))
+    /// Where it is.
+    pub(crate) fn addresses(&self) -> Range<usize> {
+        let start = self.0.as_ptr().addr();
+        start..start + size_of_val(self.0)
     }
 }

@@ -88,6 +88,15 @@ impl Engine {
         engine
     }
 
+    /// Where all its memory is.
+    pub(crate) fn addresses(&self) -> Vec<std::ops::Range<usize>> {
+        self.range
+            .addresses()
+            .chain(self.large.addresses())
+            .chain(self.stacks.addresses_of_tables())
+            .collect()
+    }
+
     /// The present epoch, after a look at the clock.
     pub(crate) fn look_at_clock(&self) -> u32 {
         let epochs = os::coarse_ns().saturating_sub(self.started_ns) / self.epoch_ns;
@@ -116,7 +125,7 @@ impl Engine {
 
     /// A new sample of `size` bytes, counted as born.
     #[inline(always)]
-    fn born(&self, thread: &Thread, size: usize, interval: f64) -> Sample {
+    fn born(&self, thread: &Thread, size: usize, weight: f32) -> Sample {
         let mut stack = Stack::default();
         capture::here(thread, &mut stack);
         let epoch = self.epoch(thread);
@@ -131,7 +140,7 @@ impl Engine {
         let sample = Sample {
             stack: number,
             born: epoch,
-            weight: sample::weight(size as u64, interval),
+            weight,
             label: thread.label.get(),
             grown: 0,
             size: size as u64,
@@ -189,18 +198,19 @@ pub(crate) unsafe fn alloc<A: GlobalAlloc>(inner: &A, layout: Layout, zeroed: bo
         let Some(interval) = sampler::hit(thread, layout.size()) else { return plain() };
         let Some(engine) = engine() else { return plain() };
         let timer = engine.cost.begin();
+        let weight = sample::weight(layout.size() as u64, interval);
         let block = if layout.size() < LARGE_BYTES {
             let Some(slot) = engine.slot(thread, layout) else { return plain() };
             if zeroed {
                 // SAFETY: the slot is ours and at least as large as the layout.
                 unsafe { slot.block.write_bytes(0, layout.size()) };
             }
-            slot.sample.put(&engine.born(thread, layout.size(), interval));
+            slot.sample.put(&engine.born(thread, layout.size(), weight));
             slot.block.as_ptr()
         } else {
             let block = plain();
             if !block.is_null() {
-                let sample = engine.born(thread, layout.size(), interval);
+                let sample = engine.born(thread, layout.size(), weight);
                 engine.insert(thread, block, &sample);
             }
             block
@@ -265,7 +275,7 @@ pub(crate) unsafe fn realloc_small<A: GlobalAlloc>(
     thread::with(|thread| {
         let slot = engine.range.slot(ours);
         let Some(before) = slot.sample.get() else { return std::ptr::null_mut() };
-        let after = before.resized(new_size as u64, present_interval(thread));
+        let after = before.resized(new_size as u64);
         if engine.range.fits(&slot, new_size) {
             engine.resized(thread, &before, &after);
             slot.sample.put(&after);
@@ -326,7 +336,7 @@ pub(crate) unsafe fn realloc_large<A: GlobalAlloc>(
         return unsafe { realloc_unsampled(inner, block, layout, new_size) };
     };
     thread::with(|thread| {
-        let after = before.resized(new_size as u64, present_interval(thread));
+        let after = before.resized(new_size as u64);
         if new_size < LARGE_BYTES {
             // SAFETY: the new size is not zero and less than the old, which was a valid layout.
             let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
@@ -387,12 +397,14 @@ unsafe fn grow<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout, new_si
     // SAFETY: the caller's promise is handed on.
     let plain = || unsafe { inner.realloc(block, layout, new_size) };
     thread::with(|thread| {
-        let Some(interval) = sampler::hit(thread, new_size - layout.size()) else { return plain() };
+        let added = new_size - layout.size();
+        let Some(interval) = sampler::hit(thread, added) else { return plain() };
         let Some(engine) = engine() else { return plain() };
+        let weight = sample::weight_grown(added as u64, new_size as u64, interval);
         if new_size >= LARGE_BYTES {
             let to = plain();
             if !to.is_null() {
-                let sample = engine.born(thread, new_size, interval);
+                let sample = engine.born(thread, new_size, weight);
                 engine.insert(thread, to, &sample);
             }
             return to;
@@ -405,12 +417,7 @@ unsafe fn grow<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout, new_si
             block.copy_to_nonoverlapping(slot.block.as_ptr(), layout.size());
             inner.dealloc(block, layout);
         }
-        slot.sample.put(&engine.born(thread, new_size, interval));
+        slot.sample.put(&engine.born(thread, new_size, weight));
         slot.block.as_ptr()
     })
-}
-
-/// The interval at which bytes are hit now; for a sample it no longer matters while sampling is off.
-fn present_interval(thread: &Thread) -> f64 {
-    sampler::interval().unwrap_or_else(|| thread.interval.get()).max(sampler::EVERY)
 }

@@ -12,6 +12,8 @@
 //! The key is written last and removed first, by the thread that owns the block. Nobody else asks for that
 //! address meanwhile, which is why no two threads ever want the same key.
 
+use std::ops::Range;
+
 use crate::cells::{Cells, Zeroed};
 use crate::os::OutOfAddressSpace;
 use crate::sample::{Sample, SampleCell};
@@ -131,11 +133,9 @@ impl Large {
         }
     }
 
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        self.tables[..self.open.load(Acquire)]
-            .iter()
-            .map(|table| table.keys.resident_bytes() + table.entries.resident_bytes())
-            .sum()
+    /// Where its tables are.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = Range<usize>> {
+        self.tables.iter().flat_map(|table| [table.keys.addresses(), table.entries.addresses()])
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the process's resident memory consists of, by the kernel's list of mappings.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::ops::Range;
 
 use plimsoll_core::heap::{MemoryPart, ProcessMemory};
 
 use crate::engine::Engine;
+use crate::{bounds, os};
 
 /// What a mapping is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,49 +20,64 @@ enum Kind {
 
 /// One line of the kernel's list, with what is resident of it.
 struct Mapping {
-    start: u64,
-    end: u64,
+    addresses: Range<usize>,
     kind: Kind,
     resident_bytes: u64,
 }
 
-/// Splits resident memory into parts. `live_bytes` is what the program holds on the heap, `own_bytes` what the
-/// profiler has resident without the program's bytes.
-///
-/// Reads a file of the kernel's that takes about a microsecond for each mapping; allocates a few KiB.
-pub(crate) fn parts(engine: &Engine, live_bytes: u64, own_bytes: u64) -> io::Result<ProcessMemory> {
-    let list = std::fs::read_to_string("/proc/self/smaps")?;
-    let stacks = stack_pointers();
-    let range = engine.range.start() as u64..(engine.range.start() + engine.range.bytes()) as u64;
-    let mut mappings = read(&list);
-    for mapping in &mut mappings {
-        if mapping.kind == Kind::Anonymous {
-            if range.contains(&mapping.start) {
+/// The kernel's list of mappings.
+pub(crate) struct Mappings(Vec<Mapping>);
+
+impl Mappings {
+    /// Reads the list, which takes about a microsecond for each mapping. Pages that were only read, and so have no
+    /// memory of their own, do not count as resident in it.
+    pub(crate) fn read(engine: &Engine) -> io::Result<Self> {
+        let mut mappings = read(BufReader::new(File::open("/proc/self/smaps")?))?;
+        let own = engine.addresses();
+        for mapping in &mut mappings {
+            // Our tables are the only mappings that are kept from huge pages, so they are joined with one another only.
+            let overlaps =
+                |own: &Range<usize>| own.start < mapping.addresses.end && mapping.addresses.start < own.end;
+            if own.iter().any(overlaps) {
                 mapping.kind = Kind::Profiler;
-            } else if stacks.iter().any(|sp| (mapping.start..mapping.end).contains(sp)) {
-                mapping.kind = Kind::Stack;
             }
         }
+        Ok(Self(mappings))
     }
-    let sum = |kind: Kind| mappings.iter().filter(|m| m.kind == kind).map(|m| m.resident_bytes).sum::<u64>();
-    let resident_bytes = mappings.iter().map(|mapping| mapping.resident_bytes).sum();
-    // The profiler's tables are ordinary anonymous mappings, and the program's sampled bytes lie in its range.
-    let anonymous = (sum(Kind::Anonymous) + sum(Kind::Profiler)).saturating_sub(own_bytes);
+
+    fn sum(&self, kind: Kind) -> u64 {
+        self.0.iter().filter(|mapping| mapping.kind == kind).map(|mapping| mapping.resident_bytes).sum()
+    }
+
+    /// What is resident of the profiler's tables and of its range, the program's bytes in it included.
+    pub(crate) fn profiler_bytes(&self) -> u64 {
+        self.sum(Kind::Profiler)
+    }
+}
+
+/// Splits resident memory into parts. `live_bytes` is what the program holds on the heap, `own_bytes` what the
+/// profiler has resident without the program's bytes.
+pub(crate) fn parts(mappings: &Mappings, live_bytes: u64, own_bytes: u64) -> ProcessMemory {
+    let resident_bytes = mappings.0.iter().map(|mapping| mapping.resident_bytes).sum();
+    // The kernel joins neighbours, so a thread's stack is often one mapping with blocks of the heap.
+    let other_stacks = resident_stacks(&mappings.0);
+    let anonymous = mappings.sum(Kind::Anonymous).saturating_sub(other_stacks)
+        + mappings.profiler_bytes().saturating_sub(own_bytes);
     // What was allocated and never touched is not resident.
     let heap = live_bytes.min(anonymous);
     let free = free_in_libc().min(anonymous - heap);
     let part = |name, resident_bytes| MemoryPart { name, resident_bytes };
-    Ok(ProcessMemory {
+    ProcessMemory {
         resident_bytes,
         parts: vec![
             part("heap", heap),
             part("allocator_slack", free),
-            part("thread_stacks", sum(Kind::Stack)),
-            part("files", sum(Kind::File)),
-            part("profiler", own_bytes.min(resident_bytes)),
+            part("thread_stacks", mappings.sum(Kind::Stack) + other_stacks),
+            part("files", mappings.sum(Kind::File)),
+            part("profiler", own_bytes.min(mappings.profiler_bytes())),
             part("other_anonymous", anonymous - heap - free),
         ],
-    })
+    }
 }
 
 /// Bytes that libc's allocator holds free: what slack is, where the inner allocator is libc's. With another, its slack
@@ -76,13 +94,14 @@ fn free_in_libc() -> u64 {
 }
 
 /// The mappings of the kernel's list, in its order.
-fn read(list: &str) -> Vec<Mapping> {
+fn read(list: impl BufRead) -> io::Result<Vec<Mapping>> {
     let mut mappings: Vec<Mapping> = Vec::new();
     for line in list.lines() {
+        let line = line?;
         let mut words = line.split_ascii_whitespace();
         let Some(first) = words.next() else { continue };
         if let Some((start, end)) = first.split_once('-')
-            && let (Ok(start), Ok(end)) = (u64::from_str_radix(start, 16), u64::from_str_radix(end, 16))
+            && let (Ok(start), Ok(end)) = (usize::from_str_radix(start, 16), usize::from_str_radix(end, 16))
         {
             // After the addresses: permissions, offset, device, inode, name.
             let name = words.nth(4).unwrap_or_default();
@@ -92,30 +111,37 @@ fn read(list: &str) -> Vec<Mapping> {
                 name if name.starts_with("[anon") => Kind::Anonymous,
                 _ => Kind::File,
             };
-            mappings.push(Mapping { start, end, kind, resident_bytes: 0 });
+            mappings.push(Mapping { addresses: start..end, kind, resident_bytes: 0 });
         } else if first == "Rss:"
             && let (Some(mapping), Some(Ok(kib))) = (mappings.last_mut(), words.next().map(str::parse::<u64>))
         {
             mapping.resident_bytes = kib * 1024;
         }
     }
-    mappings
+    Ok(mappings)
 }
 
-/// Where the stacks of the other threads are: their stack pointers, as far as they wait in the kernel. Those that run at
-/// this moment have none to be seen; theirs are counted with the rest.
-fn stack_pointers() -> Vec<u64> {
-    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
+/// What is resident of the stacks of threads other than the main one, as far as their stack pointers are to be seen:
+/// those that wait in the kernel, and this one.
+fn resident_stacks(mappings: &[Mapping]) -> u64 {
     let here = 0_u8;
-    let mut pointers = vec![(&raw const here).addr() as u64];
-    for thread in threads.flatten() {
+    let mut pointers = vec![(&raw const here).addr()];
+    for thread in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         if let Ok(call) = std::fs::read_to_string(thread.path().join("syscall")) {
             // Number, six arguments, stack pointer, program counter.
             let sp = call.split_ascii_whitespace().nth_back(1).and_then(|word| word.strip_prefix("0x"));
-            pointers.extend(sp.and_then(|word| u64::from_str_radix(word, 16).ok()));
+            pointers.extend(sp.and_then(|word| usize::from_str_radix(word, 16).ok()));
         }
     }
-    pointers
+    let in_main = |sp| mappings.iter().any(|m| m.kind == Kind::Stack && m.addresses.contains(&sp));
+    let mut stacks: Vec<(usize, usize)> = pointers
+        .into_iter()
+        .filter(|&sp| !in_main(sp))
+        .filter_map(|sp| Some((sp & !(os::PAGE_BYTES - 1), bounds::stack_of(sp)?.end)))
+        .collect();
+    stacks.sort_unstable();
+    stacks.dedup_by_key(|&mut (_, end)| end);
+    stacks.iter().map(|&(sp, end)| os::resident_bytes(sp, end - sp)).sum()
 }
 
 #[cfg(test)]
@@ -133,7 +159,7 @@ Rss:                  8 kB
 7ffc-7ffd rw-p 00000000 00:00 0                          [stack]
 Rss:                  4 kB
 ";
-        let mappings = read(list);
+        let mappings = read(list.as_bytes()).expect("text");
         assert_eq!(mappings.iter().map(|m| m.resident_bytes).collect::<Vec<_>>(), [12_288, 8192, 4096]);
         assert!(mappings.iter().map(|m| m.kind).eq([Kind::File, Kind::Anonymous, Kind::Stack]));
     }

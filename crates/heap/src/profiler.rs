@@ -13,7 +13,7 @@ use crate::cost::COARSEST;
 use crate::engine::Engine;
 use crate::history::History;
 use crate::label::Label;
-use crate::memory;
+use crate::memory::{self, Mappings};
 use crate::os::OutOfAddressSpace;
 use crate::range::SPAN_BYTES;
 use crate::sample::Sample;
@@ -213,7 +213,7 @@ impl Profiler {
         let engine = self.0.engine;
         unwind::refresh();
         let now = engine.look_at_clock();
-        let copies = self.copy();
+        let copies = self.copy(now);
         let mut snapshot = HeapSnapshot {
             taken_unix_ms: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -228,24 +228,26 @@ impl Profiler {
             status: ProfilerStatus::default(),
         };
         for (id, copy) in copies.iter().enumerate() {
-            let stack = profile(engine, id, copy, now, &mut snapshot.addresses);
+            let stack = profile(engine, id, copy, &mut snapshot.addresses);
             // A cell that nothing was counted in belongs to a stack that two threads met at the same moment.
             if stack.allocated != Amount::default() {
                 snapshot.stacks.push(stack);
             }
         }
-        snapshot.status = self.status_of(copies.len());
-        snapshot.memory = memory::parts(engine, snapshot.live().bytes, snapshot.status.own_bytes).ok();
+        let mappings = Mappings::read(engine).ok();
+        snapshot.status = self.status_of(copies.len(), mappings.as_ref());
+        snapshot.memory = mappings
+            .map(|mappings| memory::parts(&mappings, snapshot.live().bytes, snapshot.status.own_bytes));
         snapshot
     }
 
     /// Copies the counters of all stacks, into memory that is resident before it begins.
-    fn copy(&self) -> Vec<StackCopy> {
+    fn copy(&self, now: u32) -> Vec<StackCopy> {
         let stacks = &self.0.engine.stacks;
         // Filled with copies of something that is not all zero, so that every page of it is resident before.
         let mut copies = vec![StackCopy::blank(); stacks.opened()];
         let began = Instant::now();
-        stacks.copy(&mut copies);
+        stacks.copy(now, &mut copies);
         self.0.copy_ns.store(began.elapsed().as_nanos() as u64, Relaxed);
         copies
     }
@@ -282,13 +284,13 @@ impl Profiler {
         lock(&self.0.history).baseline.clone()
     }
 
-    /// How the profiler itself does. Walks the sampled blocks once to tell their bytes from its own: about a
-    /// millisecond for 100,000.
+    /// How the profiler itself does. Reads the kernel's list of mappings, and walks the sampled blocks to tell
+    /// their bytes from its own: milliseconds.
     pub fn status(&self) -> ProfilerStatus {
-        self.status_of(self.0.engine.stacks.opened())
+        self.status_of(self.0.engine.stacks.opened(), Mappings::read(self.0.engine).ok().as_ref())
     }
 
-    fn status_of(&self, stacks: usize) -> ProfilerStatus {
+    fn status_of(&self, stacks: usize, mappings: Option<&Mappings>) -> ProfilerStatus {
         let engine = self.0.engine;
         let (mut live_samples, mut small_bytes) = (0, 0);
         engine.range.visit(|_, sample| {
@@ -296,8 +298,7 @@ impl Profiler {
             small_bytes += sample.size;
         });
         engine.large.visit(|_, _| live_samples += 1);
-        let resident =
-            engine.range.resident_bytes() + engine.large.resident_bytes() + engine.stacks.resident_bytes();
+        let resident = mappings.map_or(0, Mappings::profiler_bytes);
         let samples = engine.samples.load(Relaxed);
         ProfilerStatus {
             running: sampler::interval().is_some(),
@@ -351,7 +352,7 @@ impl SnapshotSource for Profiler {
     }
 }
 
-fn profile(engine: &Engine, id: usize, copy: &StackCopy, now: u32, addresses: &mut Vec<u64>) -> StackProfile {
+fn profile(engine: &Engine, id: usize, copy: &StackCopy, addresses: &mut Vec<u64>) -> StackProfile {
     let first = addresses.len();
     engine.stacks.addresses(copy, addresses);
     StackProfile {
@@ -360,7 +361,7 @@ fn profile(engine: &Engine, id: usize, copy: &StackCopy, now: u32, addresses: &m
         truncated: copy.is_truncated(),
         allocated: copy.allocated(),
         freed: copy.freed(),
-        generations: copy.generations(now),
+        generations: copy.generations(),
         growth: copy.growth(),
     }
 }

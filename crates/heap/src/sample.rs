@@ -2,9 +2,14 @@
 //!
 //! An allocation is sampled if one of its bytes is a hit, and every byte is a hit with the probability that the
 //! interval gives. So a block of `s` bytes is sampled with the probability `1 - exp(-s / interval)`, and stands
-//! for one over that many of its kind: summed over all blocks, the expectation is the true count. `realloc`
-//! adds bytes, each with a chance of its own, and a hit makes the block a sample from then on; the same formula
-//! holds for it with the exponents of all its bytes added up, whatever the interval was at the time.
+//! for one over that many of its kind: summed over all blocks, the expectation is the true count.
+//!
+//! `realloc` adds bytes, each with a chance of its own. A block that was no sample becomes one if they are hit, and
+//! stands for what *they* stand for; from then on, what it gains counts as it is, once. So each byte counts once on
+//! average whenever it was added, and nothing need be known of what a block was before: neither the interval
+//! of that time, nor whether it had been larger. (To treat all its bytes as drawn at once, at the present interval,
+//! is exact for blocks that only grow, and was tried: buffers that are shrunk and grown again were counted up to
+//! eight times.)
 
 use crate::sync::{AtomicU32, Relaxed};
 
@@ -15,7 +20,7 @@ pub(crate) struct Sample {
     pub(crate) stack: u32,
     /// The epoch in which it was allocated: stays when it grows.
     pub(crate) born: u32,
-    /// How many objects it stands for, at least 1.
+    /// How many objects it stands for. Less than 1 if it became a sample by growing.
     pub(crate) weight: f32,
     /// What the thread was labelled with: see [`crate::label`].
     pub(crate) label: u32,
@@ -46,30 +51,33 @@ impl Sample {
         Share { objects: (weight * OBJECT as f64) as u64, bytes: (weight * self.size as f64) as u64 }
     }
 
-    /// The sample after `realloc` gave it another size. What it gained had a chance of its own.
-    pub(crate) fn resized(self, size: u64, interval: f64) -> Self {
+    /// The sample after `realloc` gave it another size. What it gained counts once.
+    pub(crate) fn resized(self, size: u64) -> Self {
         let added = size.saturating_sub(self.size);
         if added == 0 {
             return Self { size, ..self };
         }
-        let exponent = exponent(self.weight) + added as f64 / interval;
-        Self { size, weight: weight_of(exponent), grown: self.grown.saturating_add(1), ..self }
+        let before = f64::from(self.weight) * self.size as f64;
+        let weight = ((before + added as f64) / size as f64) as f32;
+        Self { size, weight, grown: self.grown.saturating_add(1), ..self }
     }
 }
 
 /// How many objects a sampled block of `size` bytes stands for.
 pub(crate) fn weight(size: u64, interval: f64) -> f32 {
-    if interval <= 1.0 { 1.0 } else { weight_of(size as f64 / interval) }
+    if interval <= 1.0 { 1.0 } else { inverse(size, interval) as f32 }
 }
 
-fn weight_of(exponent: f64) -> f32 {
+/// How many objects a block of `size` bytes stands for that became a sample by the last `added` of them.
+pub(crate) fn weight_grown(added: u64, size: u64, interval: f64) -> f32 {
+    let each = if interval <= 1.0 { 1.0 } else { inverse(added, interval) };
+    (each * added as f64 / size as f64) as f32
+}
+
+/// One over the probability that one of so many bytes is a hit.
+fn inverse(bytes: u64, interval: f64) -> f64 {
     // `exp_m1` keeps the digits of small exponents: 16 bytes in 512 KiB is 0.00003.
-    (-1.0 / (-exponent).exp_m1()).max(1.0) as f32
-}
-
-/// The exponent that gave a weight. Infinite for 1.
-fn exponent(weight: f32) -> f64 {
-    -(-1.0 / f64::from(weight)).ln_1p()
+    (-1.0 / (-(bytes as f64) / interval).exp_m1()).max(1.0)
 }
 
 /// A sample as it lies in a table. Its owner is whoever owns the block; others may look at any moment, and see

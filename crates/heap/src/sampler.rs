@@ -43,6 +43,9 @@ pub(crate) fn change(interval: f64) {
                 // No byte has a memory: to draw again at any moment changes no probability.
                 thread.interval.set(interval);
                 thread.left.set(thread.draw(interval));
+            } else {
+                // It has not heard of the last start yet, and draws when it does: with its next allocation.
+                thread.left.set(0);
             }
         });
     }

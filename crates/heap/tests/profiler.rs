@@ -156,7 +156,7 @@ fn stopped_it_takes_no_samples_and_forgets_none() {
     let samples = profiler.status().samples;
     let unseen = keep(&[5000; 20]);
     assert_eq!(profiler.status().samples, samples);
-    assert_eq!(grown(&before, &profiler.snapshot())[0].1.objects, 20);
+    assert!(grown(&before, &profiler.snapshot()).iter().any(|(_, more)| more.objects == 20));
     drop(kept);
     drop(unseen);
     // What the snapshots themselves hold is far less.

@@ -84,7 +84,8 @@ const NEVER: Interval = Interval::Mean(Bytes::new(1 << 50));
 
 fn with_interval(interval: Interval) -> (Profiler, MutexGuard<'static, ()>) {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let profiler = Profiler::running().unwrap_or_else(|| Profiler::start(Settings::default()).expect("installed"));
+    let profiler =
+        Profiler::running().unwrap_or_else(|| Profiler::start(Settings::default()).expect("installed"));
     profiler.set_interval(interval);
     (profiler, turn)
 }
@@ -190,7 +191,9 @@ fn an_allocation_that_fails_leaves_everything_as_it_was() {
         assert!(failing(|| HEAP.realloc(large, layout(100_000), 1 << 30)).is_null());
         assert!(failing(|| HEAP.realloc(small, layout(1000), 1 << 30)).is_null());
         // Both are still there, whole, and still samples.
-        assert!((0..100_000).all(|at| large.add(at).read() == 7) && (0..1000).all(|at| small.add(at).read() == 8));
+        assert!(
+            (0..100_000).all(|at| large.add(at).read() == 7) && (0..1000).all(|at| small.add(at).read() == 8)
+        );
         let mut sizes = labelled(profiler, label);
         sizes.retain(|&size| size == 1000 || size == 100_000);
         sizes.sort_unstable();

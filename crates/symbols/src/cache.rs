@@ -127,15 +127,16 @@ impl Cache {
         while self.bytes > self.bytes_max && !self.slots.is_empty() {
             self.evict();
         }
-        self.bytes_peak = self.bytes_peak.max(self.bytes);
-        self.addresses_peak = self.addresses_peak.max(self.slots.len());
     }
 
-    /// To be called when the numbers of modules are no longer in use: starts anew when there are too many.
+    /// To be called when the numbers of modules are no longer in use: starts anew when there are too many, or
+    /// when they alone are more than the limit.
     pub(crate) fn settle(&mut self) {
         if self.known.len() > MODULES_MAX || self.bytes > self.bytes_max {
             self.clear();
         }
+        self.bytes_peak = self.bytes_peak.max(self.bytes);
+        self.addresses_peak = self.addresses_peak.max(self.slots.len());
     }
 
     pub(crate) fn clear(&mut self) {

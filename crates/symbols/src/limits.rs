@@ -34,8 +34,8 @@ pub struct Limits {
     pub addresses_max: usize,
     /// How many bytes the cache keeps, names and tables together. Default 4 MiB; 0 keeps none.
     pub cache_max: Bytes,
-    /// How many bytes of names one answer may have. What comes after is called `module+0x…` and said.
-    /// Default 16 MiB.
+    /// How many bytes one answer may have that the cache has not, names and frames together. What comes after is
+    /// called `module+0x…` and said. Default 16 MiB.
     pub answer_max: Bytes,
     /// A file larger than this is not opened, and said. Files are read in pages, so a larger one costs time,
     /// not memory. Default 4 GiB.

@@ -9,7 +9,7 @@ use plimsoll_core::{Counter, Observe, Reading, Unit};
 
 use crate::cache::{Cache, Key};
 use crate::limits::{Limits, PROBLEMS_MAX};
-use crate::lookup::look_up;
+use crate::lookup::{Looked, look_up};
 use crate::problem::{Problem, ProblemKind};
 use crate::resolved::Resolved;
 use crate::text::Text;
@@ -83,16 +83,16 @@ impl Symbolizer {
             found.push((address, Some(key), frames));
         }
 
-        let (fresh, cut) = self.look_up(modules, &touched, open);
+        let fresh = self.look_up(modules, &touched, open);
         let mut resolved = Resolved::default();
+        resolved.frames.reserve_exact(found.len());
         for (address, key, frames) in found {
-            let frames = frames.or_else(|| key.and_then(|key| fresh.get(&key).cloned()));
-            let frames = frames.unwrap_or_else(|| nobody_knows(address));
-            resolved.frames.push((address, frames));
+            let frames = frames.or_else(|| key.and_then(|(number, probe)| fresh.get(&number)?.get(probe)));
+            resolved.frames.push((address, frames.unwrap_or_else(|| nobody_knows(address))));
         }
         for (index, number) in touched {
             let full = ProblemKind::AnswerFull { limit: self.limits.answer_max };
-            let full = cut.contains(&number).then_some(&full);
+            let full = fresh.get(&number).filter(|fresh| !fresh.looked.complete).map(|_| &full);
             for kind in self.cache.problems(number).iter().chain(full) {
                 if resolved.problems.len() == PROBLEMS_MAX {
                     resolved.problems_left_off += 1;
@@ -107,16 +107,14 @@ impl Symbolizer {
         resolved
     }
 
-    /// Looks up what the cache had not; says of which modules some names had no room in the answer.
+    /// Looks up what the cache had not, module by module, and keeps of it what there is room for.
     fn look_up(
         &mut self,
         modules: &[Module],
         touched: &BTreeMap<usize, u32>,
         mut open: HashMap<u32, Vec<u64>>,
-    ) -> (HashMap<Key, Frames>, Vec<u32>) {
-        let mut fresh = HashMap::new();
-        let mut cut = Vec::new();
-        let mut problems = Vec::new();
+    ) -> BTreeMap<u32, Fresh> {
+        let mut fresh = BTreeMap::new();
         let mut text = Text::new(self.cache.names(), self.limits.answer_max.as_u64());
         for (&index, &number) in touched {
             let Some(mut probes) = open.remove(&number) else { continue };
@@ -124,24 +122,20 @@ impl Symbolizer {
             probes.dedup();
             self.looked_up += probes.len() as u64;
             let looked = look_up(&modules[index], &probes, &self.limits, &mut text);
-            problems.push((number, looked.problems));
-            if !looked.complete {
-                cut.push(number);
-            }
-            fresh.extend(probes.into_iter().map(|probe| (number, probe)).zip(looked.frames));
+            fresh.insert(number, Fresh { probes, looked });
         }
         drop(text);
-        for (number, problems) in problems {
-            self.cache.add_problems(number, &problems);
-        }
-        // What had no room in this answer may have some in the next, so it is not remembered.
-        let mut keys: Vec<Key> = fresh.keys().filter(|(number, _)| !cut.contains(number)).copied().collect();
         // In order, so that it is always the same ones that find no room.
-        keys.sort_unstable();
-        for key in keys {
-            self.cache.put(key, &fresh[&key]);
+        for (&number, Fresh { probes, looked }) in &fresh {
+            self.cache.add_problems(number, &looked.problems);
+            // What had no room in this answer may have some in the next, so it is not remembered.
+            if looked.complete {
+                for (&probe, frames) in probes.iter().zip(&looked.frames) {
+                    self.cache.put((number, probe), frames);
+                }
+            }
         }
-        (fresh, cut)
+        fresh
     }
 
     /// Forgets what was found, for instance because debug files were installed.
@@ -152,6 +146,20 @@ impl Symbolizer {
     /// The limits it works under.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+}
+
+/// What was looked up of one module in this call.
+struct Fresh {
+    /// Sorted; each has its frames at the same place of the other list.
+    probes: Vec<u64>,
+    looked: Looked,
+}
+
+impl Fresh {
+    fn get(&self, probe: u64) -> Option<Frames> {
+        let index = self.probes.binary_search(&probe).ok()?;
+        self.looked.frames.get(index).cloned()
     }
 }
 

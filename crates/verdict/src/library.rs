@@ -165,7 +165,7 @@ pub(crate) fn allocator_pattern() -> String {
     };
     let functions: Vec<String> = ALLOCATOR_FUNCTIONS.iter().map(escaped).collect();
     let prefixes: Vec<String> = ALLOCATOR_PREFIXES.iter().map(escaped).collect();
-    let traits: Vec<String> = ALLOCATOR_TRAITS.iter().map(|name| escaped(&name)).collect();
+    let traits: Vec<String> = ALLOCATOR_TRAITS.iter().map(escaped).collect();
     format!(
         "(?:{})(?:[(@].*)?|<?&?(?:{}).*|.*(?:{}).*",
         functions.join("|"),

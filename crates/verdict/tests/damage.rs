@@ -253,6 +253,12 @@ fn a_missing_field_is_named_and_an_unknown_one_passed_over() {
         let error = read(without.as_bytes()).expect_err(field).to_string();
         assert!(error.contains(&format!("missing field `{field}`")), "{error}");
     }
+    // Where it is, also in a file of several lines.
+    let lines = file.replace(",\"stacks\":[", ",\n\"stacks\":[").replacen("\"freed_bytes\":", "\"f\":", 1);
+    let Err(ReadError::Json { line, column, .. }) = read(lines.as_bytes()) else { panic!("it is missing") };
+    let there =
+        lines.lines().nth(line - 1).and_then(|text| text.get(..column)).expect("the place is in the file");
+    assert!(line == 2 && there.contains("\"f\":"), "{line}:{column}");
     let more = file.replacen("\"origin\":", "\"later\":{\"a\":[1,{}]},\"origin\":", 1);
     let more = more.replacen("\"truncated\":", "\"later\":null,\"truncated\":", 3);
     assert_eq!(read(more.as_bytes()), Ok(profile.clone()));

@@ -106,7 +106,6 @@ fn the_table_and_the_json_are_laid_out_as_they_were() {
     assert!(nothing.ends_with("\nnothing changed\n"), "{nothing}");
 }
 
-/// Proves D1 in part: leaks over a threshold.
 #[test]
 fn over_the_threshold_is_more_than_it() {
     let diff = diff(&service().profile(), &later().profile(), &by(Level::Own));

@@ -220,11 +220,10 @@ impl Range {
         }
     }
 
-    /// What is resident of the range, the program's bytes in it included, and of the tables beside it.
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        os::resident_bytes(self.start(), self.opened() * CHUNK_BYTES)
-            + self.bins.resident_bytes()
-            + self.chunks.resident_bytes()
+    /// Where it and the tables beside it are.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let range = self.start()..self.start() + self.bytes;
+        [range, self.bins.addresses(), self.chunks.addresses()].into_iter()
     }
 
     fn opened(&self) -> usize {

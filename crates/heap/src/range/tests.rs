@@ -53,7 +53,7 @@ fn slots_are_disjoint_aligned_and_found_again() {
 #[test]
 fn a_full_range_says_so_and_goes_on_when_something_comes_back() {
     let range = small();
-    let class = class_of(Layout::from_size_align(30_000, 8).expect("small")).expect("small");
+    let class = class_of(Layout::from_size_align(32_000, 8).expect("small")).expect("small");
     let mut slots = Vec::new();
     while let Some(slot) = range.take(class, 0) {
         slots.push(slot);

@@ -5,7 +5,7 @@ use plimsoll_core::heap::{Amount, GENERATIONS, Generation, Growth};
 use super::cohorts::{self, COUNTERS};
 use crate::cells::Zeroed;
 use crate::sample::{OBJECT, Sample};
-use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, Relaxed, Release};
+use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, Relaxed, Release, fence};
 
 /// Set in `turned` while somebody moves counters to older blocks.
 const TURNING: u32 = 1 << 31;
@@ -37,12 +37,12 @@ unsafe impl Zeroed for StackCell {}
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<StackCell>() == 400);
 
-/// A copy of a [`StackCell`], made while others count on.
+/// A copy of a [`StackCell`], made while others count on. Of the live counters it has the sums of each generation: half
+/// the bytes are half the time.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct StackCopy {
     pub(super) packed_at: u32,
     pub(super) packed_length: u32,
-    turned: u32,
     longest_chain: u32,
     allocated_objects: u64,
     allocated_bytes: u64,
@@ -51,7 +51,8 @@ pub(crate) struct StackCopy {
     grown: u64,
     grown_bytes: u64,
     died: [u64; GENERATIONS],
-    live: [u64; COUNTERS],
+    /// Packed, by generation.
+    live: [u64; GENERATIONS],
 }
 
 impl StackCell {
@@ -69,8 +70,9 @@ impl StackCell {
     pub(crate) fn died(&self, sample: &Sample, now: u32) {
         self.turn(now);
         let share = sample.share();
-        self.freed_objects.fetch_add(share.objects, Relaxed);
-        self.freed_bytes.fetch_add(share.bytes, Relaxed);
+        // Released: who sees them freed sees them allocated.
+        self.freed_objects.fetch_add(share.objects, Release);
+        self.freed_bytes.fetch_add(share.bytes, Release);
         let counter = cohorts::counter(sample.born, now);
         let bytes = share.bytes.cast_signed();
         self.live[counter].fetch_add(cohorts::pack(-1, bytes.wrapping_neg()), Relaxed);
@@ -81,11 +83,13 @@ impl StackCell {
     pub(crate) fn resized(&self, before: &Sample, after: &Sample, now: u32) {
         self.turn(now);
         let (old, new) = (before.share(), after.share());
-        // What a block gains counts as allocated, what it loses as freed; its weight can only fall.
-        self.freed_objects.fetch_add(old.objects.saturating_sub(new.objects), Relaxed);
-        self.allocated_objects.fetch_add(new.objects.saturating_sub(old.objects), Relaxed);
-        self.freed_bytes.fetch_add(old.bytes.saturating_sub(new.bytes), Relaxed);
-        self.allocated_bytes.fetch_add(new.bytes.saturating_sub(old.bytes), Relaxed);
+        if after.size >= before.size {
+            // What a block gains counts as allocated. It is no other object: what it stands for is known better.
+            self.allocated_objects.fetch_add(new.objects.wrapping_sub(old.objects), Relaxed);
+            self.allocated_bytes.fetch_add(new.bytes.wrapping_sub(old.bytes), Relaxed);
+        } else {
+            self.freed_bytes.fetch_add(old.bytes.saturating_sub(new.bytes), Release);
+        }
         let change = new.bytes.wrapping_sub(old.bytes).cast_signed();
         self.live[cohorts::counter(before.born, now)].fetch_add(cohorts::pack(0, change), Relaxed);
         if after.size > before.size {
@@ -122,16 +126,25 @@ impl StackCell {
         self.turned.store(now, Relaxed);
     }
 
-    /// Copies the numbers. A counter that is just being moved would be seen twice or not at all: it looks
-    /// again, a few times, since whoever moves may have been put to sleep.
-    pub(super) fn copy(&self, out: &mut StackCopy) {
+    /// Has the cell brought nearer.
+    #[inline(always)]
+    pub(super) fn prefetch(&self) {
+        #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+        for line in (0..size_of::<Self>()).step_by(64) {
+            let line = (&raw const *self).cast::<i8>().wrapping_add(line);
+            // SAFETY: a hint, for any address.
+            unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line) };
+        }
+    }
+
+    /// Copies the numbers, arranged for an epoch. A counter that is just being moved would be seen twice or not at
+    /// all: it looks again, a few times, since whoever moves may have been put to sleep.
+    pub(super) fn copy(&self, now: u32, out: &mut StackCopy) {
+        self.turn(now);
         for _ in 0..8 {
             let turned = self.turned.load(Acquire);
             self.copy_as_is(out);
-            #[cfg(not(loom))]
-            std::sync::atomic::fence(Acquire);
-            #[cfg(loom)]
-            loom::sync::atomic::fence(Acquire);
+            fence(Acquire);
             if turned & TURNING == 0 && self.turned.load(Relaxed) == turned {
                 break;
             }
@@ -141,10 +154,8 @@ impl StackCell {
     fn copy_as_is(&self, out: &mut StackCopy) {
         out.packed_at = self.packed_at.load(Relaxed);
         out.packed_length = self.packed_length.load(Relaxed);
-        out.turned = self.turned.load(Relaxed) & !TURNING;
         out.longest_chain = self.longest_chain.load(Relaxed);
-        // What was freed is read before what was allocated, and births count there first: so it never seems
-        // that more was freed.
+        // What was freed is read before what was allocated: so it never seems that more was freed.
         out.freed_objects = self.freed_objects.load(Acquire);
         out.freed_bytes = self.freed_bytes.load(Acquire);
         out.allocated_objects = self.allocated_objects.load(Relaxed);
@@ -154,8 +165,9 @@ impl StackCell {
         for (to, from) in out.died.iter_mut().zip(&self.died) {
             *to = from.load(Relaxed);
         }
-        for (to, from) in out.live.iter_mut().zip(&self.live) {
-            *to = from.load(Relaxed);
+        for (level, to) in out.live.iter_mut().enumerate() {
+            let counters = &self.live[cohorts::counters_of(level)];
+            *to = counters.iter().fold(0, |sum: u64, counter| sum.wrapping_add(counter.load(Relaxed)));
         }
     }
 }
@@ -163,7 +175,7 @@ impl StackCell {
 impl StackCopy {
     /// To be overwritten.
     pub(crate) fn blank() -> Self {
-        Self { turned: 1, ..Self::default() }
+        Self { packed_at: 1, ..Self::default() }
     }
 
     pub(crate) fn allocated(&self) -> Amount {
@@ -181,22 +193,9 @@ impl StackCopy {
         Growth { grown: self.grown, grown_bytes: self.grown_bytes, longest_chain: self.longest_chain }
     }
 
-    /// The live and dead samples by age at `now`; the cell itself may not have been touched for long.
-    pub(crate) fn generations(&self, now: u32) -> [Generation; GENERATIONS] {
-        let mut live = self.live;
-        if self.turned < now {
-            for (here, there) in cohorts::moves(self.turned, now) {
-                let moved = std::mem::take(&mut live[here]);
-                live[there] = live[there].wrapping_add(moved);
-            }
-        }
-        let mut sums = [0_u64; GENERATIONS];
-        for (counter, &word) in live.iter().enumerate() {
-            let sum = &mut sums[cohorts::level_of(counter)];
-            *sum = sum.wrapping_add(word);
-        }
-        let samples = settled(sums.map(|sum| cohorts::unpack(sum).0));
-        let bytes = settled(sums.map(|sum| cohorts::unpack(sum).1));
+    pub(crate) fn generations(&self) -> [Generation; GENERATIONS] {
+        let samples = settled(self.live.map(|word| cohorts::unpack(word).0));
+        let bytes = settled(self.live.map(|word| cohorts::unpack(word).1));
         std::array::from_fn(|level| Generation {
             live_samples: samples[level],
             live_bytes: bytes[level],

@@ -60,6 +60,15 @@ pub(crate) const fn level_of(counter: usize) -> usize {
     if counter < YOUNGEST { 0 } else { 1 + (counter - YOUNGEST) / EACH }
 }
 
+/// The counters of a level.
+pub(crate) const fn counters_of(level: usize) -> std::ops::Range<usize> {
+    match level {
+        0 => 0..YOUNGEST,
+        ANCIENT => COUNTERS - 1..COUNTERS,
+        _ => YOUNGEST + (level - 1) * EACH..YOUNGEST + level * EACH,
+    }
+}
+
 /// The counters whose blocks move when the epoch goes from `from` to `to`, as pairs of counters, oldest first:
 /// each goes where everything has already left.
 pub(crate) fn moves(from: u32, to: u32) -> impl Iterator<Item = (usize, usize)> {
@@ -125,7 +134,7 @@ mod tests {
                 assert!(level == 0 || age > 2 << (level - 1), "age {age} at level {level}");
                 let block = if level == ANCIENT { 0 } else { born >> level };
                 let counter = counter(born, now);
-                assert!(counter < COUNTERS && level_of(counter) == level);
+                assert!(counters_of(level).contains(&counter) && level_of(counter) == level);
                 assert_eq!(*owner.entry(counter).or_insert((level, block)), (level, block));
             }
         }

@@ -12,6 +12,8 @@ mod cell;
 pub(crate) mod cohorts;
 pub(crate) mod packing;
 
+use std::ops::Range;
+
 use crate::cells::Cells;
 use crate::os::OutOfAddressSpace;
 use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, AtomicUsize, Relaxed};
@@ -26,6 +28,8 @@ const LONGER: u32 = 1 << 31;
 pub(crate) const DEPTH_MAX: usize = 64;
 /// The most bytes that a stack's packed addresses can take; two thirds of that is what the deepest usually do.
 const PACKED_MAX: usize = 512;
+/// Cells that are asked for ahead while copying: what a snapshot costs is the way of the cells from memory.
+const AHEAD: usize = 6;
 /// Cells of the first index; each further one has four times as many. Three quarters of each are used.
 const FIRST_INDEX: usize = 1 << 12;
 
@@ -178,15 +182,15 @@ impl Stacks {
         (self.opened.load(Acquire) as usize).min(self.cells.len())
     }
 
-    /// Copies the numbers of all stacks into `out`, as many as it has room for; says how many. This is the
-    /// part of a snapshot during which the program counts on: nothing else is done in it.
-    pub(crate) fn copy(&self, out: &mut Vec<StackCopy>) {
-        let count = self.opened().min(out.capacity());
-        out.clear();
-        for cell in &self.cells[..count] {
-            let mut copy = StackCopy::default();
-            cell.copy(&mut copy);
-            out.push(copy);
+    /// Copies the numbers of the stacks, from number 0 on, as many as `out` is long. This is the part of a snapshot
+    /// during which the program counts on: nothing else is done in it.
+    pub(crate) fn copy(&self, now: u32, out: &mut [StackCopy]) {
+        let cells = &self.cells[..self.opened()];
+        for (nth, (cell, copy)) in cells.iter().zip(out).enumerate() {
+            if let Some(later) = cells.get(nth + AHEAD) {
+                later.prefetch();
+            }
+            cell.copy(now, copy);
         }
     }
 
@@ -198,9 +202,9 @@ impl Stacks {
         packing::unpack(bytes, out);
     }
 
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        let indexes =
-            self.indexes[..self.open.load(Acquire)].iter().map(|index| index.places.resident_bytes());
-        self.cells.resident_bytes() + self.packed.resident_bytes() + indexes.sum::<u64>()
+    /// Where its tables are.
+    pub(crate) fn addresses_of_tables(&self) -> impl Iterator<Item = Range<usize>> {
+        let indexes = self.indexes.iter().map(|index| index.places.addresses());
+        indexes.chain([self.cells.addresses(), self.packed.addresses()])
     }
 }

@@ -8,6 +8,8 @@
 //! known by its bytes; for anything else, and anything that is malformed, the rule is "stop here".
 
 use super::bytes::Bytes;
+use super::dwarf::expression::*;
+use super::dwarf::op;
 use super::rules::{Kind, Rule};
 
 /// DWARF's numbers of the registers.
@@ -15,8 +17,8 @@ const RBP: u64 = 6;
 const RSP: u64 = 7;
 const RETURN_ADDRESS: u64 = 16;
 
-/// How deep `DW_CFA_remember_state` may nest. Compilers use one level.
-const REMEMBERED_MAX: usize = 8;
+/// How deep `DW_CFA_remember_state` may nest. Compilers use one level; each costs 72 bytes of stack.
+const REMEMBERED_MAX: usize = 4;
 
 /// What a function's description shares with others': a CIE.
 struct Common<'a> {
@@ -369,45 +371,4 @@ pub(super) mod signal {
     pub(in super::super) const BP: usize = 120;
     pub(in super::super) const SP: usize = 160;
     pub(in super::super) const IP: usize = 168;
-}
-
-const BREG_RBP: u8 = 0x76;
-const BREG_RSP: u8 = 0x77;
-const BREG_RIP: u8 = 0x80;
-const LIT_0: u8 = 0x30;
-const LIT_3: u8 = 0x33;
-const LIT_15: u8 = 0x3f;
-const AND: u8 = 0x1a;
-const GE: u8 = 0x2a;
-const SHL: u8 = 0x24;
-const PLUS: u8 = 0x22;
-const DEREF: u8 = 0x06;
-
-/// The call frame instructions whose operand is not in the instruction's own byte.
-mod op {
-    pub(super) const NOP: u8 = 0x00;
-    pub(super) const SET_LOCATION: u8 = 0x01;
-    pub(super) const ADVANCE_1: u8 = 0x02;
-    pub(super) const ADVANCE_2: u8 = 0x03;
-    pub(super) const ADVANCE_4: u8 = 0x04;
-    pub(super) const OFFSET: u8 = 0x05;
-    pub(super) const RESTORE: u8 = 0x06;
-    pub(super) const UNDEFINED: u8 = 0x07;
-    pub(super) const SAME: u8 = 0x08;
-    pub(super) const REGISTER: u8 = 0x09;
-    pub(super) const REMEMBER: u8 = 0x0a;
-    pub(super) const RESTORE_REMEMBERED: u8 = 0x0b;
-    pub(super) const CFA: u8 = 0x0c;
-    pub(super) const CFA_REGISTER: u8 = 0x0d;
-    pub(super) const CFA_OFFSET: u8 = 0x0e;
-    pub(super) const CFA_EXPRESSION: u8 = 0x0f;
-    pub(super) const EXPRESSION: u8 = 0x10;
-    pub(super) const OFFSET_SIGNED: u8 = 0x11;
-    pub(super) const CFA_SIGNED: u8 = 0x12;
-    pub(super) const CFA_OFFSET_SIGNED: u8 = 0x13;
-    pub(super) const VALUE_OFFSET: u8 = 0x14;
-    pub(super) const VALUE_OFFSET_SIGNED: u8 = 0x15;
-    pub(super) const VALUE_EXPRESSION: u8 = 0x16;
-    pub(super) const ARGUMENTS_SIZE: u8 = 0x2e;
-    pub(super) const OFFSET_NEGATIVE: u8 = 0x2f;
 }

@@ -5,38 +5,40 @@
 //! every instruction of every function, how far up the stack the return address is. The usual readers of it
 //! allocate, or take the dynamic loader's lock, and both can end a program that is in the middle of `malloc`.
 //!
-//! [`walk`] does neither. It takes no lock, waits for nobody, allocates nothing, uses less than a kilobyte and
-//! a half of stack and no thread-local storage, and may be interrupted by itself in a signal handler or
-//! find itself in a forked child at any instruction. What it reads is either inside the stack that it was
-//! given, or in tables that the loader has mapped; everything that was read is checked before it is followed.
+//! [`walk`] does neither. It takes no lock, waits for nobody, allocates nothing, uses less than two kilobytes
+//! of stack and no thread-local storage, and may be interrupted by itself in a signal handler or find itself
+//! in a forked child at any instruction. What it reads is either inside the stack that it was given, or in
+//! tables that the loader has mapped; everything that was read is checked before it is followed.
 //!
 //! ```text
-//! pc ── rules: a word for each known pc ── hit: 3 loads a frame, 5 ns ─────────────┐
+//! pc ── rules: a word for each known pc ── hit: 5 ns ──────────────────────────────┐
 //!          └ miss ─ published ─ modules ─ table: search ─ cfi: rule ─ remembered ──┴─► caller's pc, sp, bp
 //! ```
 //!
-//! What is loaded is read by [`refresh`], away from allocations. Until its first call there are no rules and every
-//! stack is empty.
+//! What is loaded is read by [`refresh`], away from allocations. Until its first call there are no rules, and
+//! every stack is empty.
 //!
 //! Words: a stack is *complete* if its last frame is the first function of its thread. An address is *listed*
 //! if the module that it is in describes it.
 //!
 //! # Why not a library
-//! `framehop` has the right idea, rules cached by address, and 177 ns for 32 frames. But its cache belongs to
-//! one thread and is borrowed mutably, so it would be cold in every new thread, need storage in each, and a
-//! signal that allocates would find it borrowed. Here it is one for the process, eight bytes an address,
-//! and no one waits. Reading the tables with `gimli` is general, and pays for it with rows of a kilobyte: on
-//! the stack of a thread that may have 16 KiB in all. The tests compare with both `gimli` and libgcc.
+//! `framehop` has the right idea, rules cached by address. But its cache belongs to one thread and is
+//! borrowed mutably: it would be cold in every new thread, need storage in each, and a signal that allocates
+//! would find it borrowed. Here there is one for the process, eight bytes an address, and nobody waits.
+//! Reading the tables with `gimli` is general, and pays for it with a context of 4 KiB, on the stack of a
+//! thread that may have 16 KiB in all, and twice the time. The tests compare every rule with `gimli` and
+//! every stack with libgcc. docs/decisions/0006-unwinding.md has the numbers.
 //!
 //! # What it does not follow
-//! Code made at run time, handlers on an alternate stack (the stack ends at the handler's first function), functions whose frame
-//! hangs on a register other than `rsp` and `rbp` at a call (the dynamic loader's lazy binding; assembly in
-//! cryptographic libraries), a program built with `panic = "abort"` and no `-C force-unwind-tables`. There the
-//! result says that it is not complete.
-#![allow(dead_code, unused_imports, reason = "the capture, which calls this, is being written beside it")]
+//! Code made at run time or loaded since the last [`refresh`]; frames on another stack than the given one (a
+//! handler on an alternate stack is read up to its first function); a function whose frame hangs on a
+//! register other than `rsp` and `rbp` at a call (the dynamic loader's lazy binding, some assembly); a program
+//! built with `-C force-unwind-tables=no`. The result then says that it is not complete.
+#![cfg_attr(miri, allow(dead_code, unused_imports, reason = "Miri has no loaded modules to read"))]
 
 mod bytes;
 mod cfi;
+mod dwarf;
 mod modules;
 mod published;
 mod rules;
@@ -44,15 +46,17 @@ mod table;
 #[cfg(all(test, target_arch = "x86_64", not(any(miri, loom))))]
 mod tests;
 
+use std::hint::select_unpredictable;
 use std::ops::Range;
 
 pub(crate) use modules::Modules;
-pub(crate) use published::{refresh, refresh_is_wanted};
+pub(crate) use published::refresh;
+#[allow(unused_imports, reason = "see there")]
+pub(crate) use published::refresh_is_wanted;
 pub(crate) use rules::CACHE_BYTES;
 
 use cfi::signal;
 use rules::{Kind, Rule};
-use std::hint::select_unpredictable;
 
 /// Where a thread is: the three registers that a stack is read from.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,16 +104,16 @@ impl Registers {
 pub(crate) struct Walked {
     /// How many addresses were written.
     pub(crate) depth: usize,
-    /// Whether the last of them is in the first function of the thread. If not, the stack is deeper than there
-    /// was room, or went where it could not be followed.
+    /// Whether the last of them is in the first function of the thread. If not, the stack is deeper than
+    /// there was room, or went where it could not be followed.
     pub(crate) complete: bool,
 }
 
 /// Writes the return addresses of a stack to `out`, leaf first, at most as many as it has room for.
 ///
 /// `stack` is where frames may be: from the stack pointer or below to the highest address of the stack. A
-/// function that a signal interrupted has no return address in its frame; what is written is one more than the
-/// address of the interrupted instruction, so that "the call is before the address" holds for all.
+/// function that a signal interrupted has no return address in its frame; what is written is one more than
+/// the address of the interrupted instruction, so that "the call is before the address" holds for all.
 ///
 /// *Allocation behaviour*: none, ever. *Signals, fork*: safe at every instruction.
 ///
@@ -120,21 +124,20 @@ pub(crate) unsafe fn walk(registers: Registers, stack: Range<usize>, out: &mut [
         return Walked { depth: 0, complete: false };
     }
     let mut frame = registers;
-    // Inside the instruction whose rule is wanted: of a call, that is the byte before the return address,
-    // which may already belong to another function.
-    let mut address = frame.ip as u64;
+    // What is looked up is the byte before: the return address itself may already belong to another function.
+    let mut after = (frame.ip as u64).wrapping_add(1);
     let mut depth = 0;
     let complete = loop {
-        let mut rule = rules::remembered(address);
+        let mut rule = rules::remembered(after);
         if !rule.is_usual() {
             // SAFETY: the caller's promise about the stack is handed on.
-            match unsafe { unusual(rule, address, frame, &stack) } {
+            match unsafe { unusual(rule, after, frame, &stack) } {
                 Step::Usual(learned) => rule = learned,
-                Step::To { caller, inside } => {
+                Step::To { caller, return_address } => {
                     let Some(place) = out.get_mut(depth) else { break false };
-                    *place = inside.wrapping_add(1);
+                    *place = return_address;
                     depth += 1;
-                    (frame, address) = (caller, inside);
+                    (frame, after) = (caller, return_address);
                     continue;
                 }
                 Step::End => break true,
@@ -166,9 +169,9 @@ pub(crate) unsafe fn walk(registers: Registers, stack: Range<usize>, out: &mut [
             break true;
         }
         let Some(place) = out.get_mut(depth) else { break false };
-        *place = frame.ip as u64;
+        after = frame.ip as u64;
+        *place = after;
         depth += 1;
-        address = (frame.ip as u64).wrapping_sub(1);
     };
     Walked { depth, complete }
 }
@@ -209,8 +212,8 @@ unsafe fn checked_word(address: usize, stack: &Range<usize>) -> Option<usize> {
 enum Step {
     /// It was only not remembered, and is a usual one.
     Usual(Rule),
-    /// To a caller, and the address inside its instruction.
-    To { caller: Registers, inside: u64 },
+    /// To a caller, and what stands for its return address.
+    To { caller: Registers, return_address: u64 },
     /// Nobody called.
     End,
     /// Nowhere that could be followed.
@@ -223,9 +226,9 @@ enum Step {
 /// Every byte of `stack` is readable.
 #[cold]
 #[inline(never)]
-unsafe fn unusual(mut rule: Rule, address: u64, frame: Registers, stack: &Range<usize>) -> Step {
+unsafe fn unusual(mut rule: Rule, after: u64, frame: Registers, stack: &Range<usize>) -> Step {
     if rule == Rule::NOTHING {
-        match learn(address) {
+        match learn(after) {
             Some(learned) if learned.is_usual() => return Step::Usual(learned),
             Some(learned) => rule = learned,
             None => return Step::Lost,
@@ -239,19 +242,19 @@ unsafe fn unusual(mut rule: Rule, address: u64, frame: Registers, stack: &Range<
         Some(caller) if caller.ip == 0 => Step::End,
         Some(caller) => {
             // An interrupted function did not call: the rule is that of the very instruction.
-            let back = if rule == Rule::SIGNAL { 0 } else { 1 };
-            Step::To { caller, inside: (caller.ip as u64).wrapping_sub(back) }
+            let more = u64::from(rule == Rule::SIGNAL);
+            Step::To { caller, return_address: (caller.ip as u64).wrapping_add(more) }
         }
         None => Step::Lost,
     }
 }
 
-/// The rule for an address that is not remembered. `None` if it is in no module.
-fn learn(address: u64) -> Option<Rule> {
+/// The rule for the byte before an address, which is not remembered. `None` if it is in no module.
+fn learn(after: u64) -> Option<Rule> {
     let since = rules::since();
-    let rule = published::with_modules(|modules| modules.rule(address)).flatten();
+    let rule = published::with_modules(|modules| modules.rule(after.wrapping_sub(1))).flatten();
     match rule {
-        Some(rule) => rules::remember(address, rule, since),
+        Some(rule) => rules::remember(after, rule, since),
         None => published::want(),
     }
     rule

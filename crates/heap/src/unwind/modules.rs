@@ -1,8 +1,8 @@
 //! What is loaded into the process: for reading stacks now, and for naming their addresses later.
 //!
-//! The dynamic loader tells it under its own lock, and whoever asks from inside `malloc` may wait for a thread
-//! that holds that lock and waits for `malloc`. So it is asked here, away from every allocation that is being
-//! sampled, and what it said is kept as a value.
+//! The dynamic loader tells it under its own lock, and whoever asks from inside `malloc` may wait for a
+//! thread that holds that lock and waits for `malloc`. So it is asked here, away from every allocation that
+//! is being sampled, and what it said is kept as a value.
 
 use std::ffi::{CStr, OsStr};
 use std::ops::Range;
@@ -63,7 +63,7 @@ impl Modules {
         (address < segment.addresses.end).then_some(segment)
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(miri)))]
     pub(super) fn tables(&self) -> impl Iterator<Item = (&heap::Module, Table)> {
         self.segments.iter().filter_map(|segment| Some((&segment.module, segment.table?)))
     }
@@ -72,12 +72,13 @@ impl Modules {
     #[cfg(not(miri))]
     pub(crate) fn read() -> Self {
         let mut modules = Self::default();
+        let from_start = loader::objects_from_start();
         loader::each(|object| {
             modules.changes = object.changes();
             let is_program = object.is_first();
             let path = if is_program { PathBuf::new() } else { object.path() };
             let build_id = object.build_id().map(hexadecimal).unwrap_or_default();
-            let table = object.table();
+            let table = object.table(object.can_go(from_start));
             for segment in object.code() {
                 modules.segments.push(Segment {
                     addresses: segment.addresses.clone(),
@@ -195,6 +196,22 @@ mod loader {
         unsafe { libc::dl_iterate_phdr(Some(one::<F>), (&raw mut state).cast()) };
     }
 
+    /// How many objects were there when the program began; those are never unloaded. They are the first, and
+    /// the loader itself is the last of them. At least the program is one.
+    pub(super) fn objects_from_start() -> usize {
+        // SAFETY: the call only reads what the kernel told at the start.
+        let loader = unsafe { libc::getauxval(libc::AT_BASE) };
+        let mut count = 1;
+        each(|object| {
+            if loader == 0 || object.bias() != loader {
+                return Next::Continue;
+            }
+            count = object.nth + 1;
+            Next::Stop
+        });
+        count
+    }
+
     impl Object<'_> {
         pub(super) fn is_first(&self) -> bool {
             self.nth == 0
@@ -258,20 +275,17 @@ mod loader {
         }
 
         /// Where `.eh_frame_hdr` leads.
-        pub(super) fn table(&self) -> Option<Table> {
+        pub(super) fn table(&self, can_go: CanGo) -> Option<Table> {
             let header = self.headers_of(libc::PT_GNU_EH_FRAME).next()?;
-            Table::read(self.addresses(header).start, self.can_go(), |address| self.loaded(address))
+            Table::read(self.addresses(header).start, can_go, |address| self.loaded(address))
         }
 
-        fn can_go(&self) -> CanGo {
-            // SAFETY: the call only reads what the kernel told at the start.
-            let vdso = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
-            let ours: fn() -> Modules = Modules::read;
-            let stay = [vdso, ours as usize as u64, libc::dl_iterate_phdr as *const () as usize as u64];
-            let has = |address: &u64| {
-                self.headers_of(libc::PT_LOAD).any(|header| self.addresses(header).contains(address))
-            };
-            if self.is_first() || stay.iter().any(has) { CanGo::No } else { CanGo::Yes }
+        /// Whether it may be unloaded: not what was there before the program ran, and not this code.
+        pub(super) fn can_go(&self, from_start: usize) -> CanGo {
+            let own: fn() -> Modules = Modules::read;
+            let has_own = |header: &libc::Elf64_Phdr| self.addresses(header).contains(&(own as usize as u64));
+            let stays = self.nth < from_start || self.headers_of(libc::PT_LOAD).any(has_own);
+            if stays { CanGo::No } else { CanGo::Yes }
         }
 
         pub(super) fn build_id(&self) -> Option<&[u8]> {

@@ -1,22 +1,22 @@
 //! How to get from one frame to its caller, in thirty bits, and the cache of it for addresses that were met.
 //!
-//! Reading the tables of a module for one address takes a few hundred nanoseconds; the next capture that meets
-//! the address must not do it again, on whatever thread. A cache for each thread would need thread-local
-//! storage of some KiB and be cold in each thread; a lock must not be taken here. So there is one for the
-//! process, and an entry of it is **one word**: the rule and the part of the address that its place in the
-//! array does not say. A word is read and written whole, so there is nothing that could be torn, and nothing
-//! to wait for. Whoever is overwritten by somebody else's entry is looked up anew next time.
+//! Reading the tables of a module for one address takes a few hundred nanoseconds; the next capture that
+//! meets the address must not do it again, on whatever thread. A cache for each thread would need
+//! thread-local storage of some KiB and be cold in each thread; a lock must not be taken here. So there is
+//! one for the process, and an entry of it is **one word**: the rule and the part of the address that its
+//! place in the array does not say. A word is read and written whole, so there is nothing that could be torn,
+//! and nothing to wait for. Whoever is overwritten by somebody else's entry is looked up anew next time.
 //!
 //! ```text
-//! address (47 bits)    34 high bits = tag               13 low bits, with those of the tag mixed in = set
-//! word                 63..30 tag    29..27 kind    26..23 slot of rbp    22..0 offset, in words
+//! address (47 bits)    46..13 tag                          12..0 which place, mixed with bits of the tag
+//! word (64 bits)       63..30 tag    29..27 kind    26..23 slot of rbp    22..0 offset, in words
 //! ```
 //!
-//! A set is two neighbouring words of one cache line. The newcomer takes the first and the first moves over.
+//! An address has two places, half the array apart; the tag says which of them comes first. A newcomer takes
+//! its first place, and who was there goes to the other of its own.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicUsize, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, fence};
 
 /// How to find the caller's frame. The canonical frame address (CFA) is what `rsp` will be in the caller.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,8 @@ pub(super) enum Kind {
     FromSp,
     /// `rbp + offset`.
     FromBp,
-    /// The word at `rbp + offset`: a function of gcc's that aligned its stack. The caller's `rbp` is at `rbp`.
+    /// The word at `rbp + offset`: a function of gcc's that aligned its stack. The caller's `rbp` is at
+    /// `rbp`.
     AtBp,
     /// The kernel's frame of a signal: registers of the interrupted function are at fixed places above `rsp`.
     Signal,
@@ -63,8 +64,8 @@ impl Rule {
         Self((kind as u32) << KIND_AT)
     }
 
-    /// The CFA is `offset` bytes above the register; the caller's `rbp` is in the given word below the CFA, or
-    /// still in its register. `None` if that does not fit: frames of 64 MiB, `rbp` 16 words away.
+    /// The CFA is `offset` bytes above the register; the caller's `rbp` is in the given word below the CFA,
+    /// or still in its register. `None` if that does not fit: frames of 64 MiB, `rbp` 16 words away.
     pub(super) fn from_register(kind: Kind, offset: i64, bp_slot: Option<i64>) -> Option<Self> {
         let words = offset / WORD;
         // Slot 1 is the return address; slot 0 says "unchanged".
@@ -137,41 +138,44 @@ impl std::fmt::Debug for Rule {
     }
 }
 
-const SET_BITS: u32 = 13;
-const SETS: usize = 1 << SET_BITS;
-/// How many addresses the cache remembers; more of them live at once cost a reading of the tables now and
-/// then. A program's stacks that allocate have a few thousand.
-pub(super) const ENTRIES: usize = 2 * SETS;
+/// The bits of an address that are not in the tag.
+const LOW_BITS: u32 = 13;
+/// How many addresses the cache remembers; more of them in use at once cost a reading of the tables now and
+/// then. The stacks of a large program that allocate have some thousands.
+pub(super) const PLACES: usize = 2 << LOW_BITS;
 /// What the cache takes once it is in use: 128 KiB. A page of it is resident from its first entry on.
-pub(crate) const CACHE_BYTES: usize = ENTRIES * size_of::<AtomicU64>();
+pub(crate) const CACHE_BYTES: usize = PLACES * size_of::<AtomicU64>();
 const _: () = assert!(CACHE_BYTES == 128 << 10);
 
-/// The two words share a cache line, and no set straddles one.
-#[repr(align(16))]
-struct Set([AtomicU64; 2]);
-
-static CACHE: [Set; SETS] = [const { Set([AtomicU64::new(0), AtomicU64::new(0)]) }; SETS];
+static CACHE: [AtomicU64; PLACES] = [const { AtomicU64::new(0) }; PLACES];
 
 /// How often the cache was emptied.
 static EMPTIED: AtomicUsize = AtomicUsize::new(0);
 
+/// The address's first place.
 #[inline(always)]
-fn set_of(address: u64) -> &'static Set {
-    // Return addresses are spread well over the bytes of a page. The mixed-in bits keep apart what lies at
-    // the same place of two pages.
-    &CACHE[((address ^ (address >> SET_BITS)) as usize) & (SETS - 1)]
+fn place(address: u64) -> usize {
+    // Return addresses are spread well over the bytes of a page, and the mixed-in bits keep apart what lies
+    // at the same byte of two pages. The topmost bit of the place depends on the tag alone, so that tag and
+    // either of the places give the address.
+    ((address ^ (address >> LOW_BITS)) as usize) & (PLACES - 1)
+}
+
+/// The other place of whoever may be in this one.
+const fn other(place: usize) -> usize {
+    place ^ (PLACES / 2)
 }
 
 /// The rule for an address, if it is remembered; [`Rule::NOTHING`] if not.
 #[inline(always)]
 pub(super) fn remembered(address: u64) -> Rule {
-    let set = set_of(address);
+    let place = place(address);
     // An address of more than 47 bits has a longer tag than any word, and is never found. One so low that its
     // tag is zero finds the zero of an unused word, which is no rule.
-    let tag = address >> SET_BITS;
-    let mut word = set.0[0].load(Relaxed);
+    let tag = address >> LOW_BITS;
+    let mut word = CACHE[place].load(Relaxed);
     if word >> RULE_BITS != tag {
-        word = set.0[1].load(Relaxed);
+        word = CACHE[other(place)].load(Relaxed);
         if word >> RULE_BITS != tag {
             return Rule::NOTHING;
         }
@@ -190,17 +194,18 @@ pub(super) fn since() -> Since {
 
 /// Remembers the rule for an address.
 pub(super) fn remember(address: u64, rule: Rule, since: Since) {
-    let tag = address >> SET_BITS;
-    if tag >> (64 - RULE_BITS) != 0 {
+    let tag = address >> LOW_BITS;
+    if tag >> (u64::BITS - RULE_BITS) != 0 {
         return;
     }
-    let set = set_of(address);
-    set.0[1].store(set.0[0].load(Relaxed), Relaxed);
-    set.0[0].store(tag << RULE_BITS | u64::from(rule.0), Relaxed);
+    let (first, second) = (&CACHE[place(address)], &CACHE[other(place(address))]);
+    second.store(first.load(Relaxed), Relaxed);
+    first.store(tag << RULE_BITS | u64::from(rule.0), Relaxed);
     // Either the emptying saw these two words, or this sees that there was one.
     fence(SeqCst);
     if EMPTIED.load(SeqCst) != since.0 {
-        clear(set);
+        first.store(0, Relaxed);
+        second.store(0, Relaxed);
     }
 }
 
@@ -208,9 +213,5 @@ pub(super) fn remember(address: u64, rule: Rule, since: Since) {
 pub(super) fn empty() {
     EMPTIED.fetch_add(1, SeqCst);
     fence(SeqCst);
-    CACHE.iter().for_each(clear);
-}
-
-fn clear(set: &Set) {
-    set.0.iter().for_each(|word| word.store(0, Relaxed));
+    CACHE.iter().for_each(|word| word.store(0, Relaxed));
 }

@@ -122,7 +122,8 @@ fn fork(held: &mut Vec<Block>, random: &mut fastrand::Rng, profiler: Profiler) {
         -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
         0 => {
             drop(blocked);
-            let whole = std::panic::catch_unwind(AssertUnwindSafe(|| in_child(held, random, profiler))).is_ok();
+            let whole =
+                std::panic::catch_unwind(AssertUnwindSafe(|| in_child(held, random, profiler))).is_ok();
             // SAFETY: ends the child, without destructors of threads that it does not have.
             unsafe { libc::_exit(i32::from(!whole)) }
         }
@@ -252,7 +253,8 @@ fn everything_is_freed_at_the_end_and_every_stack_says_so() {
         assert_eq!(stack.live_samples(), 0, "{stack:?}");
         assert!(stack.generations.iter().all(|generation| generation.live_bytes == 0), "{stack:?}");
     }
-    let died = snapshot.stacks.iter().flat_map(|stack| stack.generations).map(|generation| generation.died_samples);
+    let died =
+        snapshot.stacks.iter().flat_map(|stack| stack.generations).map(|generation| generation.died_samples);
     assert_eq!(died.sum::<u64>(), status.samples, "each died once");
     assert_eq!(status.live_samples, 0);
     assert_eq!((status.dropped_large, status.dropped_small, status.dropped_stacks), (0, 0, 0));

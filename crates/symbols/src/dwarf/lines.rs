@@ -4,14 +4,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gimli::LineProgramHeader;
+use gimli::{DebugLineOffset, IncompleteLineProgram, LineProgramHeader, LineRows, Reader, Section};
 
 use super::units::{Unit, Units};
 use super::{Slice, Text};
 use crate::limits::FILE_NAME_MAX;
 
-/// How much a line program's header may have; its tables of files and directories take up to 150 times this.
+/// How much a line program's header may have up to DWARF 4, where the names of files stand in it. Its tables take
+/// up to 20 times this in memory.
 const HEADER_MAX: u64 = 256 << 10;
+/// The same since DWARF 5, where the names stand elsewhere and a file can take a single byte: up to 270 times.
+const HEADER_5_MAX: u64 = 96 << 10;
 /// How far a line program may run between two rows; dead code is passed over in one go.
 const STRETCH_MAX: u64 = 2 << 20;
 /// How many files a unit may name.
@@ -24,19 +27,22 @@ pub(super) struct Row {
     pub(super) line: Option<u32>,
 }
 
+/// A line program that was run to its end.
+pub(super) type Program = LineRows<Slice, IncompleteLineProgram<Slice>, u64>;
+
 /// Runs the unit's line program and puts the row of each of the sorted `wanted` addresses into `rows`. Hands
-/// out the program's header, for the names of its files; nothing if the unit has no lines.
+/// out the program, whose header has the names of its files; nothing if the unit has no lines.
 pub(super) fn find(
     units: &Units,
     unit: &Unit,
     wanted: &[u64],
     rows: &mut [Option<Row>],
-) -> gimli::Result<Option<LineProgramHeader<Slice>>> {
+) -> gimli::Result<Option<Program>> {
     let Some(offset) = unit.lines else { return Ok(None) };
     let (address_size, directory) = (unit.inner.header.address_size(), unit.inner.comp_dir.clone());
-    let program = units
-        .work
-        .within(HEADER_MAX, || units.dwarf.debug_line.program(offset, address_size, directory, None))?;
+    let program = units.work.within(header_max(units, offset)?, || {
+        units.dwarf.debug_line.program(offset, address_size, directory, None)
+    })?;
     let mut program = program.rows();
     // The row before this one: it holds up to where this one begins.
     let mut before: Option<(u64, Row)> = None;
@@ -68,7 +74,14 @@ pub(super) fn find(
             (address, Row { file: Some(row.file_index()), line })
         });
     }
-    Ok(Some(program.header().clone()))
+    Ok(Some(program))
+}
+
+/// How much the header at an offset may have, by its version.
+fn header_max(units: &Units, offset: DebugLineOffset<u64>) -> gimli::Result<u64> {
+    let mut start = units.dwarf.debug_line.reader().part(offset.0, 14);
+    start.read_initial_length()?;
+    Ok(if start.read_u16()? >= 5 { HEADER_5_MAX } else { HEADER_MAX })
 }
 
 /// The names of a unit's files, made when they are first asked for.

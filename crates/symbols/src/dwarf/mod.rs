@@ -90,6 +90,9 @@ pub(crate) fn look_up(
     {
         return Ok(findings);
     }
+    if units.count() == 0 {
+        findings.wrong = Some(("debug information without a unit".to_owned(), 1));
+    }
     for index in 0..units.count() {
         if let Err(error) = look_in_unit(&units, index, probes, &mut findings, text)
             && !findings.note(work, error)
@@ -133,7 +136,7 @@ fn look_in_unit(
     let mut rows = vec![None; wanted.len()];
     let lines = lines::find(units, &unit, &wanted, &mut rows);
     let mut files = match &lines {
-        Ok(header) => lines::Files::new(units, &unit, header.as_ref()),
+        Ok(program) => lines::Files::new(units, &unit, program.as_ref().map(|program| program.header())),
         Err(_) => lines::Files::new(units, &unit, None),
     };
     let mut names = HashMap::new();

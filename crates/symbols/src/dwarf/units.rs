@@ -1,5 +1,5 @@
 //! The units of a debug file: where each begins, and the few that are being read. Parsed units are what other
-//! readers keep for ever; here eight are kept, for names that stand in another unit.
+//! readers keep for ever; here four are kept, for names that stand in another unit.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,9 +16,10 @@ use crate::file::{Elf, Refused, Room, Slice, Work};
 /// How many units a file may have: what their offsets take is eight times this in bytes.
 const UNITS_MAX: usize = 1 << 18;
 /// How many units are kept parsed.
-const RECENT_MAX: usize = 8;
-/// How much of `.debug_abbrev` one unit may use. What is built of it takes some ten times this in memory.
-const ABBREVIATIONS_MAX: u64 = 2 << 20;
+const RECENT_MAX: usize = 4;
+/// How much of `.debug_abbrev` one unit may use; compilers write some kilobytes. What is built of it takes up to
+/// 26 times this in memory.
+const ABBREVIATIONS_MAX: u64 = 128 << 10;
 
 /// One unit, as far as it is the same for all addresses.
 pub(super) struct Unit {

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -40,6 +41,9 @@ const BUILD_ID_MAX: u64 = 64;
 
 const TYPE_NO_BITS: u32 = 8;
 const FLAG_COMPRESSED: u64 = 0x800;
+const FLAG_EXECUTABLE: u64 = 0x4;
+/// How many sections with code are known apart; linkers write half a dozen.
+const CODE_MAX: usize = 64;
 const SEGMENT_NOTE: u32 = 4;
 const NOTE_BUILD_ID: u32 = 3;
 
@@ -80,6 +84,8 @@ pub(crate) struct Elf {
     sections: Vec<Section>,
     /// String tables by the number of their section, for the symbol tables that name them.
     strings: Vec<Section>,
+    /// The addresses of each section with code.
+    code: Vec<Range<u64>>,
     /// The build id in hexadecimal; empty if there is none.
     pub(crate) build_id: String,
 }
@@ -127,6 +133,7 @@ impl Elf {
             source,
             sections: Vec::new(),
             strings: Vec::new(),
+            code: Vec::new(),
             build_id: String::new(),
         };
         elf.read_sections(&all)?;
@@ -152,6 +159,10 @@ impl Elf {
         let names = all.part(names.offset, names.size);
         for index in 1..count {
             let header = Header::read(all, table, index)?;
+            // A debug file has no code, but says where it was.
+            if header.flags & FLAG_EXECUTABLE != 0 && self.code.len() < CODE_MAX {
+                self.code.push(header.address..header.address.saturating_add(header.size));
+            }
             if header.kind == TYPE_NO_BITS {
                 continue;
             }
@@ -219,6 +230,11 @@ impl Elf {
         self.section(name).is_some_and(|section| section.size > 0)
     }
 
+    /// Whether two addresses are in the same section with code.
+    pub(super) fn same_code(&self, one: u64, other: u64) -> bool {
+        self.code.iter().any(|section| section.contains(&one) && section.contains(&other))
+    }
+
     /// A symbol table and its strings, if it is there and not packed.
     pub(super) fn symbols(&self, name: &str) -> Option<(Slice, Slice)> {
         let plain = |section: &&Section| section.packing == Packing::Plain;
@@ -265,6 +281,7 @@ struct Header {
     name: u32,
     kind: u32,
     flags: u64,
+    address: u64,
     offset: u64,
     size: u64,
     link: u32,
@@ -275,8 +292,8 @@ impl Header {
         let at = table.saturating_add(index.saturating_mul(SECTION_HEADER));
         let mut header = all.part(at, SECTION_HEADER);
         let (name, kind, flags) = (header.read_u32()?, header.read_u32()?, header.read_u64()?);
-        let (_address, offset, size) = (header.read_u64()?, header.read_u64()?, header.read_u64()?);
-        Ok(Self { name, kind, flags, offset, size, link: header.read_u32()? })
+        let (address, offset, size) = (header.read_u64()?, header.read_u64()?, header.read_u64()?);
+        Ok(Self { name, kind, flags, address, offset, size, link: header.read_u32()? })
     }
 }
 

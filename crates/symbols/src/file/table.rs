@@ -32,7 +32,7 @@ impl Symbol {
 
 /// The names of the functions at `probes`, which are sorted; `None` for each that no symbol covers.
 ///
-/// A symbol without a size counts as far as the next one. Allocates two entries for each probe, and the names.
+/// A symbol without a size counts as far as the next one, within its section. Allocates two entries for each probe, and the names.
 ///
 /// # Errors
 /// When the table cannot be read to its end; `found` then has what was found.
@@ -78,7 +78,10 @@ pub(crate) fn find_symbols(
     let mut before = None;
     for (index, (best, nearest)) in best.into_iter().zip(nearest).enumerate() {
         before = nearest.or(before);
-        if let Some(symbol) = best.or(before.filter(|symbol| !symbol.covers)) {
+        // The end of the program is a symbol without a size, too.
+        let unsized_one =
+            before.filter(|symbol| !symbol.covers && elf.same_code(symbol.start, probes[index]));
+        if let Some(symbol) = best.or(unsized_one) {
             let name = strings.part(u64::from(symbol.name), u64::MAX).zero_terminated(64 << 10)?;
             if !name.is_empty() {
                 found(index, name);

@@ -2,53 +2,27 @@
 
 use std::borrow::Cow;
 
-use plimsoll_core::Bytes;
 use plimsoll_core::heap::{Amount, GENERATIONS, Generation, Growth};
 
 use super::{SCHEMA, wire};
-use crate::metric::Metric;
-use crate::profile::{
-    Function, Header, Line, Location, Mapping, Memory, MemoryPart, Parts, Profile, Stack, Status,
-};
+use crate::profile::{Function, Line, Location, Mapping, Memory, MemoryPart, Profile, Stack, Status};
 
 pub(super) fn to_wire(profile: &Profile) -> wire::File<'_> {
     let header = profile.header();
     wire::File {
-        schema: Cow::Borrowed(SCHEMA),
-        origin: Cow::Borrowed(&header.origin),
+        schema: SCHEMA,
+        origin: &header.origin,
         taken_unix_ms: header.taken_unix_ms,
         since_start_ms: header.since_start_ms,
         epoch_ms: header.epoch_ms,
         interval_bytes: header.interval.as_u64(),
-        metrics: header.metrics.iter().map(|metric| Cow::Borrowed(metric.name())).collect(),
+        metrics: header.metrics.iter().map(|metric| metric.name()).collect(),
         status: header.status.as_ref().map(status_to_wire),
         memory: header.memory.as_ref().map(memory_to_wire),
         mappings: profile.mappings().iter().map(mapping_to_wire).collect(),
         functions: profile.functions().iter().map(function_to_wire).collect(),
         locations: profile.locations().iter().map(location_to_wire).collect(),
         stacks: profile.stacks().iter().map(stack_to_wire).collect(),
-    }
-}
-
-pub(super) fn from_wire(file: wire::File<'_>) -> Parts {
-    // A metric that a later version added is one that this one has no amounts of.
-    let metrics =
-        Metric::ALL.into_iter().filter(|metric| file.metrics.iter().any(|name| name == metric.name()));
-    Parts {
-        header: Header {
-            origin: file.origin.into_owned(),
-            taken_unix_ms: file.taken_unix_ms,
-            since_start_ms: file.since_start_ms,
-            epoch_ms: file.epoch_ms,
-            interval: Bytes::new(file.interval_bytes),
-            metrics: metrics.collect(),
-            status: file.status.map(status_from_wire),
-            memory: file.memory.map(memory_from_wire),
-        },
-        mappings: file.mappings.into_iter().map(mapping_from_wire).collect(),
-        functions: file.functions.into_iter().map(function_from_wire).collect(),
-        locations: file.locations.into_iter().map(location_from_wire).collect(),
-        stacks: file.stacks.into_iter().map(stack_from_wire).collect(),
     }
 }
 
@@ -74,7 +48,7 @@ fn status_to_wire(status: &Status) -> wire::Status<'_> {
     }
 }
 
-fn status_from_wire(status: wire::Status<'_>) -> Status {
+pub(super) fn status_from_wire(status: wire::Status<'_>) -> Status {
     Status {
         running: status.running,
         interval_bytes: status.interval_bytes,
@@ -103,7 +77,7 @@ fn memory_to_wire(memory: &Memory) -> wire::Memory<'_> {
     wire::Memory { resident_bytes: memory.resident_bytes, parts: memory.parts.iter().map(part).collect() }
 }
 
-fn memory_from_wire(memory: wire::Memory<'_>) -> Memory {
+pub(super) fn memory_from_wire(memory: wire::Memory<'_>) -> Memory {
     let part = |part: wire::MemoryPart<'_>| MemoryPart {
         name: part.name.into_owned(),
         resident_bytes: part.resident_bytes,
@@ -122,7 +96,7 @@ fn mapping_to_wire(mapping: &Mapping) -> wire::Mapping<'_> {
     }
 }
 
-fn mapping_from_wire(mapping: wire::Mapping<'_>) -> Mapping {
+pub(super) fn mapping_from_wire(mapping: wire::Mapping<'_>) -> Mapping {
     Mapping {
         path: mapping.path.into(),
         build_id: mapping.build_id.into(),
@@ -137,7 +111,7 @@ fn function_to_wire(function: &Function) -> wire::Function<'_> {
     wire::Function { name: Cow::Borrowed(&function.name), file: function.file.as_deref().map(Cow::Borrowed) }
 }
 
-fn function_from_wire(function: wire::Function<'_>) -> Function {
+pub(super) fn function_from_wire(function: wire::Function<'_>) -> Function {
     Function { name: function.name.into(), file: function.file.map(Into::into) }
 }
 
@@ -150,7 +124,7 @@ fn location_to_wire(location: &Location) -> wire::Location {
     }
 }
 
-fn location_from_wire(location: wire::Location) -> Location {
+pub(super) fn location_from_wire(location: wire::Location) -> Location {
     let line = |line: wire::Line| Line { function: line.function, line: line.line.filter(|&line| line > 0) };
     Location {
         address: location.address.0,
@@ -184,7 +158,7 @@ fn stack_to_wire(stack: &Stack) -> wire::Stack<'_> {
     }
 }
 
-fn stack_from_wire(stack: wire::Stack<'_>) -> Stack {
+pub(super) fn stack_from_wire(stack: wire::Stack<'_>) -> Stack {
     let mut generations = [Generation::default(); GENERATIONS];
     if let Some(columns) = stack.generations {
         for (at, generation) in generations.iter_mut().enumerate() {

@@ -6,12 +6,13 @@
 //! no whole numbers over 2^53. `pprof` holds less, but everybody reads it: see [`crate::pprof`].
 
 mod convert;
+mod open;
 mod wire;
 
 use std::io::{self, Write};
 
 use crate::profile::Profile;
-use crate::read::{Counts, ReadError, ReadLimits};
+use crate::read::{ReadError, ReadLimits};
 
 /// The schema that is written, and the only one that is read.
 pub const SCHEMA: &str = "plimsoll.heap/1";
@@ -40,7 +41,8 @@ pub fn read(bytes: &[u8], limits: &ReadLimits) -> Result<Profile, ReadError> {
         return Err(ReadError::Limit { what: "bytes", max: max.as_u64() });
     }
     let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
-    let head: wire::Head<'_> = serde_json::from_slice(bytes).map_err(error)?;
+    let head: wire::Head<'_> =
+        serde_json::from_slice(bytes).map_err(|error| open::damaged(&error, bytes, 0))?;
     match head.schema.as_deref() {
         Some(SCHEMA) => {}
         Some(other) => {
@@ -56,17 +58,7 @@ pub fn read(bytes: &[u8], limits: &ReadLimits) -> Result<Profile, ReadError> {
             return Err(ReadError::Foreign { found: "JSON without a `schema`", cure });
         }
     }
-    let file: wire::File<'_> = serde_json::from_slice(bytes).map_err(error)?;
-    let mut counts = Counts::new(limits);
-    counts.entries("mappings", file.mappings.len())?;
-    counts.entries("functions", file.functions.len())?;
-    counts.entries("locations", file.locations.len())?;
-    counts.entries("lines", file.locations.iter().map(|location| location.lines.len()).sum())?;
-    for stack in &file.stacks {
-        let lines = |&location: &u32| file.locations.get(location as usize).map_or(0, |it| it.lines.len());
-        counts.stack(stack.locations.iter().map(|location| lines(location).max(1)).sum())?;
-    }
-    Ok(Profile::from_parts(convert::from_wire(file))?)
+    open::read(bytes, limits)
 }
 
 /// What some editors put before a text.
@@ -78,13 +70,4 @@ pub(crate) fn looks_like(bytes: &[u8]) -> bool {
         // A message of profile.proto may begin with a line feed (0x0a) and a `{` (a length of 123).
         && bytes.first() != Some(&b'\n')
         || bytes.starts_with(b"\n{\"")
-}
-
-fn error(error: serde_json::Error) -> ReadError {
-    // Its text ends with the place, which has fields of its own.
-    let text = error.to_string();
-    let what = text.split(" at line ").next().unwrap_or(&text);
-    // It quotes the file.
-    let what = crate::clean::shortened(&crate::clean::line(what), 200).into_owned();
-    ReadError::Json { what, line: error.line(), column: error.column() }
 }

@@ -1,9 +1,11 @@
-//! The fields of the file, named as they are there. Text and lists are borrowed, from the profile or the file.
+//! The fields of the file, named as they are there. Text is borrowed, from the profile or the file; the lists of a
+//! file that is read are left as text, to be read one entry at a time.
 
 use std::borrow::Cow;
 
 use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// What is looked at before anything else.
 #[derive(Deserialize)]
@@ -14,10 +16,27 @@ pub(super) struct Head<'a> {
     pub(super) dhat: Option<IgnoredAny>,
 }
 
-#[derive(Serialize, Deserialize)]
+/// A file that is written.
+#[derive(Serialize)]
 pub(super) struct File<'a> {
-    #[serde(borrow)]
-    pub(super) schema: Cow<'a, str>,
+    pub(super) schema: &'a str,
+    pub(super) origin: &'a str,
+    pub(super) taken_unix_ms: u64,
+    pub(super) since_start_ms: u64,
+    pub(super) epoch_ms: u64,
+    pub(super) interval_bytes: u64,
+    pub(super) metrics: Vec<&'a str>,
+    pub(super) status: Option<Status<'a>>,
+    pub(super) memory: Option<Memory<'a>>,
+    pub(super) mappings: Vec<Mapping<'a>>,
+    pub(super) functions: Vec<Function<'a>>,
+    pub(super) locations: Vec<Location>,
+    pub(super) stacks: Vec<Stack<'a>>,
+}
+
+/// The same file, opened.
+#[derive(Deserialize)]
+pub(super) struct Opened<'a> {
     #[serde(borrow)]
     pub(super) origin: Cow<'a, str>,
     pub(super) taken_unix_ms: u64,
@@ -25,18 +44,19 @@ pub(super) struct File<'a> {
     pub(super) epoch_ms: u64,
     pub(super) interval_bytes: u64,
     #[serde(borrow)]
-    pub(super) metrics: Vec<Cow<'a, str>>,
-    #[serde(borrow)]
+    pub(super) metrics: &'a RawValue,
+    #[serde(borrow, default)]
     pub(super) status: Option<Status<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) memory: Option<Memory<'a>>,
     #[serde(borrow)]
-    pub(super) mappings: Vec<Mapping<'a>>,
+    pub(super) mappings: &'a RawValue,
     #[serde(borrow)]
-    pub(super) functions: Vec<Function<'a>>,
-    pub(super) locations: Vec<Location>,
+    pub(super) functions: &'a RawValue,
     #[serde(borrow)]
-    pub(super) stacks: Vec<Stack<'a>>,
+    pub(super) locations: &'a RawValue,
+    #[serde(borrow)]
+    pub(super) stacks: &'a RawValue,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,4 +181,4 @@ impl<'de> Deserialize<'de> for Address {
 
 /// Text that is borrowed if it can be.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);

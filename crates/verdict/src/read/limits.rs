@@ -7,9 +7,9 @@ use super::ReadError;
 
 /// Limits of reading a file.
 ///
-/// The worst case in memory, beside the given bytes: `decompressed_max` (twice that while it is unpacked; three
-/// times for JSON), about 400 bytes × `stacks_max`, 4 × `frames_max`, 100 × `entries_max`. With the defaults
-/// about 2.5 GiB for a file made to hurt; an honest one takes about three times its unpacked size.
+/// The worst case in memory, beside the given bytes: `decompressed_max` (half as much again while a gzip file is
+/// unpacked, three times as much for JSON that is one list of numbers), 600 bytes × `stacks_max`, 8 bytes ×
+/// `frames_max`, 200 bytes × `entries_max`. An honest file takes about twice its unpacked size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadLimits {
     /// Bytes of a file once it is unpacked. 512 MiB: the heap of a large service with 100,000 stacks has 50 MiB.

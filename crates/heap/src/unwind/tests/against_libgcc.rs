@@ -39,7 +39,7 @@ fn nested_and_recursive() {
                 tally.look();
                 value + 1
             });
-            black_box((0..3).map(|value| boxed(value)).sum::<usize>());
+            black_box((0..3).map(&*boxed).sum::<usize>());
         });
     }
     tally.assert_all(400);
@@ -220,7 +220,8 @@ fn from_a_signal_handler_anywhere() {
     with_tally(|tally| {
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                for _ in 0..400 {
+                // Signals that come while one is pending are one.
+                while tally.looked.load(SeqCst) < 300 {
                     std::thread::sleep(Duration::from_micros(200));
                     // SAFETY: the thread waits for this one, and the signal is handled.
                     unsafe { libc::pthread_kill(thread, libc::SIGUSR2) };
@@ -238,7 +239,7 @@ fn from_a_signal_handler_anywhere() {
             }
         });
         // Let off are the few instructions at which a function hangs on a register that is not followed.
-        tally.assert_nearly_all(100);
+        tally.assert_nearly_all(300);
     });
 }
 

@@ -135,7 +135,7 @@ fn rules_fit_or_are_refused() {
 fn remembered_rules_are_those_of_the_address() {
     let mut random = Random(3);
     // Where no module is, so that nobody else's addresses meet these.
-    let addresses: Vec<u64> = (0..rules::ENTRIES).map(|_| (1 << 40) + random.next() % (1 << 30)).collect();
+    let addresses: Vec<u64> = (0..rules::PLACES).map(|_| (1 << 40) + random.next() % (1 << 30)).collect();
     let of = |address: u64| {
         let offset = (address % 1000 + 1).cast_signed() * 8;
         Rule::from_register(Kind::FromBp, offset, None).expect("it fits")

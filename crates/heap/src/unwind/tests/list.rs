@@ -6,6 +6,8 @@ use super::refreshed;
 use crate::unwind::modules::Modules;
 use crate::unwind::published::with_modules;
 use crate::unwind::refresh;
+use crate::unwind::rules::Rule;
+use crate::unwind::table::Table;
 
 #[test]
 fn names_the_program_and_its_libraries() {
@@ -37,6 +39,16 @@ fn published(name: &CStr) -> bool {
     with_modules(listed).expect("the list was read")
 }
 
+/// The table of a library, and an address of its code.
+fn table_of(name: &CStr) -> (Table, u64) {
+    let name = name.to_string_lossy();
+    let found = with_modules(|modules| {
+        let (module, table) = modules.tables().find(|(module, _)| module.path.contains(&*name))?;
+        Some((table, module.addresses.start))
+    });
+    found.flatten().expect("it was published")
+}
+
 /// Other tests refresh too, and then it is they who are told; so it is tried until it is us.
 #[test]
 fn follows_what_is_loaded_and_unloaded() {
@@ -56,8 +68,12 @@ fn follows_what_is_loaded_and_unloaded() {
             refresh();
         }
         assert!(!refresh());
+        let (table, address) = table_of(name);
+        assert_ne!(table.rule(address), Rule::STOP);
         // SAFETY: it was opened above.
         assert_eq!(unsafe { libc::dlclose(library) }, 0);
+        // The list still has it; its memory is gone, or somebody else's.
+        assert_eq!(table.rule(address), Rule::STOP);
         told_unloaded |= refresh();
         while published(name) {
             refresh();

@@ -1,7 +1,7 @@
 //! The walk against libgcc, the rules against `gimli`, and both against garbage.
 //!
-//! A stack that is wrong looks like any other. So every test here compares with somebody else's reading of the
-//! same stack or table, or feeds what no compiler would write.
+//! A stack that is wrong looks like any other. So every test here compares with somebody else's reading of
+//! the same stack or table, or feeds what no compiler would write.
 
 mod against_gimli;
 mod against_libgcc;
