@@ -9,6 +9,7 @@ mod exit;
 mod flags;
 mod logs;
 mod out;
+mod profiler;
 mod serve;
 
 use std::process::ExitCode;
@@ -16,6 +17,10 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 
 use crate::exit::{Exit, Failure};
+
+/// The allocator of the whole program. It samples nothing until a verb starts the profiler.
+#[global_allocator]
+static HEAP: plimsoll_heap::Heap = plimsoll_heap::Heap::system();
 
 /// Every verb, in the order of the help. To add one, write its file and name it here.
 const VERBS: &[Verb] = &[serve::VERB, config::VERB];

@@ -6,7 +6,7 @@ use plimsoll_gateway::service::Service;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{Exit, Failure};
-use crate::{Verb, descriptors, flags, logs, out};
+use crate::{Verb, descriptors, flags, logs, out, profiler};
 
 /// The verb.
 pub(crate) const VERB: Verb = Verb { name: "serve", command, run };
@@ -25,7 +25,7 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     logs::start(&loaded.settings);
     let settings = &loaded.settings;
     // First what is wrong on every machine, then what this one lacks.
-    let service = Service::new(settings)?;
+    let service = Service::new(settings, profiler::start(&settings.heap))?;
     descriptors::make_room(settings.max_connections + settings.http.api_connections)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -17,6 +17,7 @@
 mod content;
 mod convert;
 mod ingest;
+mod labels;
 pub mod plan;
 mod publish;
 mod run;

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::service::Service;
 use crate::start_error::StartError;
-use crate::{ingest, publish, stream, watch};
+use crate::{ingest, labels, publish, stream, watch};
 
 /// The part of the drain that bodies have to end in; the rest is for telling the readers.
 const BODIES_SHARE: (u32, u32) = (3, 4);
@@ -87,6 +87,8 @@ impl Service {
             .merge(stream::routes())
             .merge(routes::limits(self.registry.clone()))
             .merge(routes::health(self.stop.clone()))
+            .merge(plimsoll_http::profiles::profiles(self.profiler.clone()))
+            .route_layer(axum::middleware::from_fn(labels::label))
             .with_state(self.clone());
         let surplus = routes::surplus(self.stop.clone(), self.connections.limit(), names.clone());
         Routers { all: routes::finish(routes, names), surplus }

@@ -12,6 +12,7 @@ use plimsoll_bounds::hub::Hub;
 use plimsoll_bounds::monitor::Monitor;
 use plimsoll_bounds::pool::Pool;
 use plimsoll_bounds::processor::ProcessorCounts;
+use plimsoll_core::heap::SnapshotSource;
 use plimsoll_core::{Clock, Observe, Registry};
 use plimsoll_http::problem::{Kind, Problem};
 use plimsoll_http::server::Slots;
@@ -45,6 +46,8 @@ pub struct Service {
     pub(crate) connections: Arc<Slots>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Arc<dyn Clock>,
+    // Whoever samples this process's heap, if anybody does.
+    pub(crate) profiler: Option<Arc<dyn SnapshotSource>>,
     // Connections are counted, not measured: their whole share is charged from the start.
     _connections_charge: Reservation,
     // Kept because the registry holds its observers weakly.
@@ -52,11 +55,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// Makes the parts. Nothing runs yet.
+    /// Makes the parts. Nothing runs yet. `profiler` is what the routes below `/debug` show.
     ///
     /// # Errors
     /// [`StartError`] when the limits do not fit, or the address is not loopback.
-    pub fn new(settings: &Settings) -> Result<Arc<Service>, StartError> {
+    pub fn new(
+        settings: &Settings,
+        profiler: Option<Arc<dyn SnapshotSource>>,
+    ) -> Result<Arc<Service>, StartError> {
         if !settings.addr.ip().is_loopback() {
             return Err(StartError::NotLoopback(settings.addr));
         }
@@ -111,6 +117,7 @@ impl Service {
             connections: sockets,
             registry,
             clock,
+            profiler,
             _connections_charge: connections_charge,
             _observers: observers,
         }))

@@ -16,6 +16,7 @@ pub mod body;
 pub mod correlation;
 pub mod guard;
 pub mod problem;
+pub mod profiles;
 pub mod routes;
 pub mod server;
 pub mod sse;

@@ -42,6 +42,10 @@ pub enum Kind {
     TooManyConnections,
     /// No memory within the limits; later there may be.
     NoMemory,
+    /// A profile is being written, and there is one at a time.
+    ProfileInProgress,
+    /// The heap is not sampled, or nothing of it was yet.
+    NotSampled,
     /// The service is ending.
     ShuttingDown,
     /// A fault of the service.
@@ -50,7 +54,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, for the documentation and its test.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 17] = [
         Kind::InvalidTopic,
         Kind::InvalidRequest,
         Kind::BrokenBody,
@@ -64,6 +68,8 @@ impl Kind {
         Kind::TooManyStreams,
         Kind::TooManyConnections,
         Kind::NoMemory,
+        Kind::ProfileInProgress,
+        Kind::NotSampled,
         Kind::ShuttingDown,
         Kind::Internal,
     ];
@@ -97,6 +103,10 @@ impl Kind {
                 (StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "No more connections")
             }
             Kind::NoMemory => (StatusCode::SERVICE_UNAVAILABLE, "no-memory", "No memory within the limits"),
+            Kind::ProfileInProgress => {
+                (StatusCode::SERVICE_UNAVAILABLE, "profile-in-progress", "One profile at a time")
+            }
+            Kind::NotSampled => (StatusCode::SERVICE_UNAVAILABLE, "not-sampled", "The heap is not sampled"),
             Kind::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting-down", "The service is ending"),
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the service"),
         }
@@ -107,6 +117,7 @@ impl Kind {
         match self {
             Kind::TooManyTopics | Kind::TooManyStreams | Kind::TooManyConnections => Some(60),
             Kind::NoMemory | Kind::ShuttingDown => Some(5),
+            Kind::ProfileInProgress => Some(1),
             _ => None,
         }
     }

@@ -41,7 +41,7 @@ fn addresses(start: usize, length: u64) -> Vec<u64> {
 fn assert_shop(module: &Module) {
     assert!(black_box(shop::outer(black_box(3_u16))) > 0);
     let addresses = addresses(shop::outer::<u16> as fn(u16) -> u32 as usize, 64);
-    let resolved = Symbolizer::new(nowhere()).resolve_addresses(&[module.clone()], &addresses);
+    let resolved = Symbolizer::new(nowhere()).resolve_addresses(std::slice::from_ref(module), &addresses);
     assert_eq!(resolved.problems, []);
     let this = |frame: &CodeFrame, function: &str, line: u32| {
         frame.function.contains(function)
