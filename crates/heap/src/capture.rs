@@ -89,22 +89,16 @@ fn lost(all: &[u64], some: &[u64]) -> bool {
     !all.starts_with(some) || all.len() > some.len() + START_UP_FRAMES
 }
 
-/// Captures the stack of the caller. Neither allocates nor waits.
-#[inline(always)]
-pub(crate) fn here(thread: &Thread, stack: &mut Stack) {
-    let registers = Registers::here();
-    follow(thread, registers, stack);
-}
-
 impl Default for Stack {
-    #[inline(always)]
     fn default() -> Self {
         Self { addresses: [0; DEPTH_MAX], depth: 0, truncated: false, hash: 0 }
     }
 }
 
+/// Captures the stack from `registers` on, which are those of a function that has not returned. Neither allocates nor
+/// waits.
 #[inline(never)]
-fn follow(thread: &Thread, registers: Registers, stack: &mut Stack) {
+pub(crate) fn follow(thread: &Thread, registers: Registers, stack: &mut Stack) {
     let readable = bounds::above(thread, registers.sp);
     match method() {
         UnwindMethod::FramePointers => {
@@ -122,18 +116,13 @@ fn follow(thread: &Thread, registers: Registers, stack: &mut Stack) {
     stack.hash = hash(stack.addresses());
 }
 
-/// A stack that frame pointers gave is new: checks it by the rules, and takes what those give if it is more. To be
-/// called on the thread and at the depth where it was captured.
-#[inline(always)]
-pub(crate) fn check(thread: &Thread, stack: &mut Stack) {
-    if method() == UnwindMethod::FramePointers {
-        check_by_rules(thread, Registers::here(), stack);
-    }
-}
-
+/// A stack that frame pointers gave is new: checks it by the rules, and takes what those give if it is more.
 #[inline(never)]
 #[cold]
-fn check_by_rules(thread: &Thread, registers: Registers, stack: &mut Stack) {
+pub(crate) fn check(thread: &Thread, registers: Registers, stack: &mut Stack) {
+    if method() != UnwindMethod::FramePointers {
+        return;
+    }
     let mut all = [0; DEPTH_MAX];
     let readable = bounds::above(thread, registers.sp);
     // SAFETY: `above` answers with what can be read.

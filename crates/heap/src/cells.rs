@@ -5,6 +5,7 @@
 //! reserved for the worst case; what is resident is what was used.
 
 use std::ops::{Deref, Range};
+use std::ptr::NonNull;
 
 use crate::os::OutOfAddressSpace;
 
@@ -19,22 +20,36 @@ unsafe impl Zeroed for crate::sync::AtomicU32 {}
 // SAFETY: as above.
 unsafe impl Zeroed for crate::sync::AtomicU64 {}
 
-/// A table of a fixed length that is never given back: profilers live as long as their process.
-pub(crate) struct Cells<T: Zeroed>(&'static [T]);
+/// A table of a fixed length. Those of a profiler that started are never given back: it lives as long as its process.
+pub(crate) struct Cells<T: Zeroed>(NonNull<[T]>);
 
-impl<T: Zeroed> Clone for Cells<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T: Zeroed> Copy for Cells<T> {}
+// SAFETY: it owns its cells, which may be shared.
+unsafe impl<T: Zeroed> Send for Cells<T> {}
+// SAFETY: as above.
+unsafe impl<T: Zeroed> Sync for Cells<T> {}
 
 impl<T: Zeroed> Deref for Cells<T> {
     type Target = [T];
 
+    #[inline(always)]
     fn deref(&self) -> &[T] {
-        self.0
+        // SAFETY: the cells are there until this is dropped, and only shared references to them exist.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: Zeroed> Drop for Cells<T> {
+    fn drop(&mut self) {
+        #[cfg(not(any(loom, miri)))]
+        // SAFETY: it was mapped by `reserve` in this length, and nobody can reach it any more.
+        unsafe {
+            crate::os::unmap(self.0.cast().as_ptr(), size_of_val(self.0.as_ref()));
+        }
+        #[cfg(any(loom, miri))]
+        // SAFETY: it came from a box, and nobody can reach it any more.
+        unsafe {
+            drop(Box::from_raw(self.0.as_ptr()));
+        }
     }
 }
 
@@ -44,20 +59,22 @@ impl<T: Zeroed> Cells<T> {
     pub(crate) fn reserve(length: usize) -> Result<Self, OutOfAddressSpace> {
         let bytes = length.saturating_mul(size_of::<T>());
         let start = crate::os::map_zeroed(bytes)?;
-        // SAFETY: the mapping is `bytes` long, zeroed, page-aligned (no cell is aligned to more), never
-        // unmapped, and all-zero bytes are a `T` by the trait's contract.
-        Ok(Self(unsafe { std::slice::from_raw_parts(start.cast::<T>(), length) }))
+        // The mapping is `bytes` long, zeroed, and page-aligned (no cell is aligned to more); all-zero bytes are a
+        // `T` by the trait's contract.
+        Ok(Self(NonNull::slice_from_raw_parts(start.cast::<T>(), length)))
     }
 
     /// Loom's atomics and Miri's memory are made by the ordinary allocator.
     #[cfg(any(loom, miri))]
     pub(crate) fn reserve(length: usize) -> Result<Self, OutOfAddressSpace> {
-        Ok(Self(Vec::leak((0..length).map(|_| T::default()).collect())))
+        let cells: Box<[T]> = (0..length).map(|_| T::default()).collect();
+        Ok(Self(NonNull::from(Box::leak(cells))))
     }
 
     /// Where it is.
     pub(crate) fn addresses(&self) -> Range<usize> {
-        let start = self.0.as_ptr().addr();
-        start..start + size_of_val(self.0)
+        let cells: &[T] = self;
+        let start = cells.as_ptr().addr();
+        start..start + size_of_val(cells)
     }
 }

@@ -19,6 +19,7 @@ use crate::sampler;
 use crate::stacks::Stacks;
 use crate::sync::{Acquire, Relaxed, Release};
 use crate::thread::{self, Thread};
+use crate::unwind::Registers;
 
 /// How often the time is looked at while every allocation is sampled: the clock is dearer than the rest then.
 const LOOKS_AT_CLOCK: u32 = 256;
@@ -123,14 +124,14 @@ impl Engine {
         self.now.load(Relaxed)
     }
 
-    /// A new sample of `size` bytes, counted as born.
+    /// A new sample of `size` bytes, counted as born; `from` is where its stack begins.
     #[inline(always)]
-    fn born(&self, thread: &Thread, size: usize, weight: f32) -> Sample {
+    fn born(&self, thread: &Thread, from: Registers, size: usize, weight: f32) -> Sample {
         let mut stack = Stack::default();
-        capture::here(thread, &mut stack);
+        capture::follow(thread, from, &mut stack);
         let epoch = self.epoch(thread);
         let number = self.stacks.find(stack.hash).unwrap_or_else(|| {
-            capture::check(thread, &mut stack);
+            capture::check(thread, from, &mut stack);
             self.stacks.intern(stack.hash, stack.addresses(), stack.truncated, epoch)
         });
         if stack.truncated {
@@ -192,6 +193,8 @@ impl Engine {
 #[cold]
 #[inline(never)]
 pub(crate) unsafe fn alloc<A: GlobalAlloc>(inner: &A, layout: Layout, zeroed: bool) -> *mut u8 {
+    // Taken here, so that none of our own functions is in the stack.
+    let here = Registers::here();
     // SAFETY: the caller's promise is handed on.
     let plain = || unsafe { if zeroed { inner.alloc_zeroed(layout) } else { inner.alloc(layout) } };
     thread::with(|thread| {
@@ -205,12 +208,12 @@ pub(crate) unsafe fn alloc<A: GlobalAlloc>(inner: &A, layout: Layout, zeroed: bo
                 // SAFETY: the slot is ours and at least as large as the layout.
                 unsafe { slot.block.write_bytes(0, layout.size()) };
             }
-            slot.sample.put(&engine.born(thread, layout.size(), weight));
+            slot.sample.put(&engine.born(thread, here, layout.size(), weight));
             slot.block.as_ptr()
         } else {
             let block = plain();
             if !block.is_null() {
-                let sample = engine.born(thread, layout.size(), weight);
+                let sample = engine.born(thread, here, layout.size(), weight);
                 engine.insert(thread, block, &sample);
             }
             block
@@ -394,6 +397,7 @@ pub(crate) unsafe fn realloc_unsampled<A: GlobalAlloc>(
 #[cold]
 #[inline(never)]
 unsafe fn grow<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    let here = Registers::here();
     // SAFETY: the caller's promise is handed on.
     let plain = || unsafe { inner.realloc(block, layout, new_size) };
     thread::with(|thread| {
@@ -404,7 +408,7 @@ unsafe fn grow<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout, new_si
         if new_size >= LARGE_BYTES {
             let to = plain();
             if !to.is_null() {
-                let sample = engine.born(thread, new_size, weight);
+                let sample = engine.born(thread, here, new_size, weight);
                 engine.insert(thread, to, &sample);
             }
             return to;
@@ -417,7 +421,7 @@ unsafe fn grow<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout, new_si
             block.copy_to_nonoverlapping(slot.block.as_ptr(), layout.size());
             inner.dealloc(block, layout);
         }
-        slot.sample.put(&engine.born(thread, new_size, weight));
+        slot.sample.put(&engine.born(thread, here, new_size, weight));
         slot.block.as_ptr()
     })
 }

@@ -24,6 +24,8 @@
 //!
 //! Linux with glibc on x86-64 is what this is made for. Elsewhere it counts, without stacks.
 
+#![cfg_attr(loom, allow(dead_code, unused_imports, reason = "models use a part of the tables"))]
+
 mod cells;
 mod large;
 mod os;

@@ -1,6 +1,7 @@
 //! What the tables need of the kernel: address space, pages, time. No call here allocates or takes a lock of libc.
 
 use std::io;
+use std::ptr::NonNull;
 
 /// The kernel would not give the address space that was asked for.
 #[derive(Debug)]
@@ -32,18 +33,30 @@ pub(crate) const PAGE_BYTES: usize = 4096;
 
 /// Zeroed, private, writable memory that is resident only where it was touched.
 #[cfg(not(any(loom, miri)))]
-pub(crate) fn map_zeroed(bytes: usize) -> Result<*mut u8, OutOfAddressSpace> {
+pub(crate) fn map_zeroed(bytes: usize) -> Result<NonNull<u8>, OutOfAddressSpace> {
     map(bytes, libc::PROT_READ | libc::PROT_WRITE)
 }
 
-/// Address space without memory behind it: any access faults until [`make_writable`].
+/// Address space without memory behind it, until it is dropped: any access faults until [`make_writable`].
+pub(crate) struct Reservation {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+impl Reservation {
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+}
+
+/// Reserves address space.
 #[cfg(not(any(loom, miri)))]
-pub(crate) fn reserve(bytes: usize) -> Result<*mut u8, OutOfAddressSpace> {
-    map(bytes, libc::PROT_NONE)
+pub(crate) fn reserve(bytes: usize) -> Result<Reservation, OutOfAddressSpace> {
+    Ok(Reservation { start: map(bytes, libc::PROT_NONE)?, bytes })
 }
 
 #[cfg(not(any(loom, miri)))]
-fn map(bytes: usize, protection: libc::c_int) -> Result<*mut u8, OutOfAddressSpace> {
+fn map(bytes: usize, protection: libc::c_int) -> Result<NonNull<u8>, OutOfAddressSpace> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
     let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
@@ -53,7 +66,36 @@ fn map(bytes: usize, protection: libc::c_int) -> Result<*mut u8, OutOfAddressSpa
     // A table that is touched here and there would otherwise become resident in pages of 2 MiB.
     // SAFETY: advice on a mapping that was just made; refusing it changes nothing.
     unsafe { libc::madvise(start, bytes, libc::MADV_NOHUGEPAGE) };
-    Ok(start.cast())
+    NonNull::new(start.cast()).ok_or_else(|| OutOfAddressSpace {
+        asked_bytes: bytes,
+        source: io::Error::other("the kernel answered with the null address"),
+    })
+}
+
+/// Gives a mapping back.
+///
+/// # Safety
+/// It is one of this file, whole, and nobody uses it.
+#[cfg(not(any(loom, miri)))]
+pub(crate) unsafe fn unmap(start: *mut u8, bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { libc::munmap(start.cast(), bytes) };
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        #[cfg(not(any(loom, miri)))]
+        // SAFETY: it was mapped by `reserve`, and whoever has addresses in it has the reservation too.
+        unsafe {
+            unmap(self.start.as_ptr(), self.bytes);
+        }
+        #[cfg(any(loom, miri))]
+        // SAFETY: it was allocated by `reserve`, with this layout.
+        unsafe {
+            let layout = std::alloc::Layout::from_size_align_unchecked(self.bytes, 1 << 18);
+            std::alloc::dealloc(self.start.as_ptr(), layout);
+        }
+    }
 }
 
 /// Makes a part of a [`reserve`]d range usable. False if the kernel refuses.
@@ -65,11 +107,13 @@ pub(crate) fn make_writable(start: *mut u8, bytes: usize) -> bool {
 
 /// Miri knows no address space without memory: the range is ordinary memory there.
 #[cfg(any(loom, miri))]
-pub(crate) fn reserve(bytes: usize) -> Result<*mut u8, OutOfAddressSpace> {
+pub(crate) fn reserve(bytes: usize) -> Result<Reservation, OutOfAddressSpace> {
     let layout = std::alloc::Layout::from_size_align(bytes, 1 << 18)
         .map_err(|_| OutOfAddressSpace { asked_bytes: bytes, source: io::Error::other("too large") })?;
     // SAFETY: the layout has a size.
-    Ok(unsafe { std::alloc::alloc_zeroed(layout) })
+    let start = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })
+        .ok_or_else(|| OutOfAddressSpace { asked_bytes: bytes, source: io::Error::other("no memory") })?;
+    Ok(Reservation { start, bytes })
 }
 
 #[cfg(any(loom, miri))]

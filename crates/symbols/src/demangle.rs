@@ -70,6 +70,45 @@ pub(crate) fn demangle(symbol: &str) -> String {
     cut(symbol, FUNCTION_NAME_MAX)
 }
 
+/// The whole name of a function of which the debug information knows only its `plain` one: the path of the
+/// readable `symbol`, and from `plain` the type parameters, which older Rust symbols do not have. Nothing if
+/// the two are not the same function, as when a linker folded several into one.
+pub(crate) fn qualified(symbol: &str, plain: &str) -> Option<String> {
+    let last = &symbol[last_part(symbol)..];
+    let closures = last.starts_with('{') && plain.starts_with('{');
+    if last.len() == symbol.len() || !(closures || bare(last) == bare(plain)) {
+        return None;
+    }
+    let parameters = plain.find('<').map_or("", |at| &plain[at..]);
+    let has_some = last.contains('<') || last.contains('(');
+    Some(if has_some { symbol.to_owned() } else { cut(&format!("{symbol}{parameters}"), FUNCTION_NAME_MAX) })
+}
+
+/// A function's name without what may follow it.
+fn bare(name: &str) -> &str {
+    let end = name.char_indices().skip(1).find(|(_, one)| matches!(one, '<' | '{' | '(' | ' '));
+    name[..end.map_or(name.len(), |(at, _)| at)].trim_end_matches("::")
+}
+
+/// Where the last part of a path begins: behind the last `::` that is not inside brackets.
+fn last_part(path: &str) -> usize {
+    let bytes = path.as_bytes();
+    let (mut depth, mut begin) = (0_i32, 0);
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'<' | b'(' | b'[' => depth += 1,
+            b'>' if at > 0 && bytes[at - 1] == b'-' => {}
+            b'>' | b')' | b']' => depth -= 1,
+            // `::<` opens the parameters of the part before it.
+            b':' if depth == 0 && path[at..].starts_with("::") && !path[at..].starts_with("::<") => {
+                begin = at + 2;
+            }
+            _ => {}
+        }
+    }
+    begin
+}
+
 /// `text`, at most `max` bytes of it.
 pub(crate) fn cut(text: &str, max: usize) -> String {
     let mut bounded = Bounded::new(max);
@@ -97,6 +136,27 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(demangle(symbol), name, "{symbol}");
+        }
+    }
+
+    #[test]
+    fn a_plain_name_gets_the_path_of_its_symbol() {
+        for (symbol, plain, whole) in [
+            ("tokio::task::raw::poll", "poll<a::B, c::D>", Some("tokio::task::raw::poll<a::B, c::D>")),
+            ("<a::B as c::D>::drop", "drop", Some("<a::B as c::D>::drop")),
+            ("<fn(u8) -> a::B as c::D>::drop", "drop<u8>", Some("<fn(u8) -> a::B as c::D>::drop<u8>")),
+            ("a::b::{{closure}}", "{async_fn#0}<u8>", Some("a::b::{{closure}}<u8>")),
+            ("a::b::call_once{{vtable.shim}}", "call_once<u8>", Some("a::b::call_once{{vtable.shim}}<u8>")),
+            ("core::ptr::drop_in_place<a::B>", "drop_in_place<a::B>", Some("core::ptr::drop_in_place<a::B>")),
+            ("a::align_of::<f64>", "align_of<f64>", Some("a::align_of::<f64>")),
+            ("foo::bar(int)", "bar", Some("foo::bar(int)")),
+            ("a::b::folded", "other<u8>", None),
+            ("main", "main", None),
+            ("_blake3", "blake3", None),
+            ("", "", None),
+            (">>::x", "x", None),
+        ] {
+            assert_eq!(qualified(symbol, plain).as_deref(), whole, "{symbol} {plain}");
         }
     }
 

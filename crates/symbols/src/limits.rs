@@ -32,7 +32,8 @@ pub(crate) const MODULES_MAX: usize = 4_096;
 pub struct Limits {
     /// How many addresses the cache keeps. Default 16,384, more than a service has call sites; 0 keeps none.
     pub addresses_max: usize,
-    /// How many bytes the cache keeps, names and tables together. Default 4 MiB; 0 keeps none.
+    /// How many bytes the cache keeps, names and tables together. Default 8 MiB, some 10,000
+    /// addresses of a Rust program; 0 keeps none.
     pub cache_max: Bytes,
     /// How many bytes one answer may have that the cache has not, names and frames together. What comes after is
     /// called `module+0x…` and said. Default 16 MiB.
@@ -55,7 +56,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             addresses_max: 16_384,
-            cache_max: Bytes::mib(4),
+            cache_max: Bytes::mib(8),
             answer_max: Bytes::mib(16),
             debug_file_max: Bytes::gib(4),
             decompressed_max: Bytes::mib(16),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use plimsoll_core::Bytes;
 use plimsoll_core::heap::{CodeFrame, Module};
 
+use crate::demangle::{cut, demangle, qualified};
 use crate::dwarf::{self, Draft, Findings};
 use crate::file::{Elf, Refused, Room, Trouble, Work, find_symbols};
 use crate::files::{self, Files};
@@ -119,11 +120,7 @@ impl Search<'_> {
             let probes: Vec<u64> = open.iter().map(|&index| self.probes[index]).collect();
             let places = &mut *self.places;
             let read = find_symbols(elf, table, &probes, |index, symbol| {
-                let function = text.function(&symbol);
-                match places[open[index]].last_mut() {
-                    Some(outermost) => outermost.function = function,
-                    None => places[open[index]].push(Draft { function, file: None, line: None }),
-                }
+                name_outermost(&mut places[open[index]], &symbol, text);
             });
             if let Err(error) = read {
                 match work.trouble(error) {
@@ -143,9 +140,26 @@ fn name(elf: &Elf) -> String {
     elf.path.display().to_string()
 }
 
-/// Whether the function itself, not one that was inlined into it, has no name.
+/// Whether the function itself, not one that was inlined into it, has no name or only half of one.
 fn unnamed(place: &[Draft]) -> bool {
-    place.last().is_none_or(|outermost| outermost.function.is_none())
+    place.last().is_none_or(|outermost| outermost.plain || outermost.function.is_none())
+}
+
+/// Gives the function itself the name that a symbol table has for it.
+fn name_outermost(place: &mut Vec<Draft>, symbol: &str, text: &mut Text<'_>) {
+    let Some(outermost) = place.last_mut() else {
+        place.push(Draft { function: text.function(symbol), plain: false, file: None, line: None });
+        return;
+    };
+    match &outermost.function {
+        Some(plain) => {
+            if let Some(whole) = qualified(&demangle(symbol), plain) {
+                outermost.function = text.readable(&whole).or(Some(Arc::clone(plain)));
+            }
+        }
+        None => outermost.function = text.function(symbol),
+    }
+    outermost.plain = false;
 }
 
 /// Makes frames of drafts. What has no name, or no room for it, gets the module's.
@@ -153,7 +167,7 @@ fn finish(module: &Module, probe: u64, place: Vec<Draft>, text: &mut Text<'_>) -
     let fallback = || -> Arc<str> {
         let path = module.path.strip_suffix(" (deleted)").unwrap_or(&module.path);
         let name = Path::new(path).file_name().map_or(path.into(), |name| name.to_string_lossy());
-        let name = crate::demangle::cut(&name, MODULE_NAME_MAX);
+        let name = cut(&name, MODULE_NAME_MAX);
         format!("{name}+{:#x}", probe.wrapping_add(1)).into()
     };
     if place.is_empty() || !text.take_frames(place.len()) {

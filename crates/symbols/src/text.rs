@@ -41,8 +41,12 @@ impl<'a> Text<'a> {
 
     /// The readable name of a symbol; nothing if there is no room for it.
     pub(crate) fn function(&mut self, symbol: &str) -> Option<Arc<str>> {
-        let name = demangle(symbol);
-        if name.is_empty() { None } else { self.keep(&name) }
+        self.readable(&demangle(symbol))
+    }
+
+    /// A function's name that is readable already; nothing if there is no room for it.
+    pub(crate) fn readable(&mut self, name: &str) -> Option<Arc<str>> {
+        if name.is_empty() { None } else { self.keep(name) }
     }
 
     /// A file's path; nothing if there is no room for it.

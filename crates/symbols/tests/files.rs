@@ -160,6 +160,32 @@ fn split_debug_information_is_said() {
 }
 
 #[test]
+fn a_supplementary_file_that_is_missing_or_another_is_said() {
+    let place = Place::new("shared-names");
+    let program = place.program("shop", &[]);
+    let link = place.path("link");
+    fs::write(&link, [&b"names.debug\0"[..], &[7; 20]].concat()).expect("the place is ours to write");
+    program.change("objcopy", &["--add-section", &format!(".gnu_debugaltlink={}", link.display())]);
+    for other in [false, true] {
+        if other {
+            fs::copy(&program.path, place.path("names.debug")).expect("the place is ours to write");
+        }
+        let resolved = ask(&program, limits(&place.path("none")));
+        let file = "names.debug".to_owned();
+        assert_eq!(kinds(&resolved), [&ProblemKind::SupplementaryMissing { file }]);
+        assert_eq!(names(&resolved, &program, "inner").len(), 3);
+    }
+    // One that is the right one, though without any names in it that are needed.
+    let id: String = program.module().build_id;
+    let bytes =
+        (0..20).map(|at| u8::from_str_radix(&id[at * 2..at * 2 + 2], 16).expect("an id is hexadecimal"));
+    fs::write(&link, b"names.debug\0".iter().copied().chain(bytes).collect::<Vec<u8>>()).expect("it is ours");
+    let update = format!(".gnu_debugaltlink={}", link.display());
+    program.change("objcopy", &["--update-section", &update]);
+    assert_complete(&ask(&program, limits(&place.path("none"))), &program);
+}
+
+#[test]
 fn a_file_of_another_build_is_not_used() {
     let place = Place::new("changed");
     let program = place.program("shop", &[]);

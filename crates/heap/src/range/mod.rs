@@ -22,7 +22,7 @@ use classes::{ALIGN_MAX, CLASSES, slot_bytes};
 pub(crate) use classes::{LARGE_BYTES, class_of};
 
 use crate::cells::Cells;
-use crate::os::{self, OutOfAddressSpace};
+use crate::os::{self, OutOfAddressSpace, Reservation};
 use crate::sample::{Sample, SampleCell};
 use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicUsize, Relaxed, Release};
 
@@ -71,6 +71,8 @@ const READY: u32 = u32::MAX;
 /// See the head of this file.
 pub(crate) struct Range {
     start: NonNull<u8>,
+    /// What `start` lies in.
+    _reservation: Reservation,
     bytes: usize,
     wanted_bytes: usize,
     shards: usize,
@@ -107,22 +109,22 @@ impl Range {
             }
         }
         // Chunks find their head by their address, so the range begins at a multiple of their size.
-        let start = loop {
+        let reservation = loop {
             match os::reserve(bytes + CHUNK_BYTES) {
-                Ok(start) => break start,
+                Ok(reservation) => break reservation,
                 Err(_) if bytes > SMALLEST_BYTES => bytes /= 2,
                 Err(error) => return Err(error),
             }
         };
-        let start = start.wrapping_add(start.align_offset(CHUNK_BYTES));
+        let start = reservation.start();
+        // SAFETY: it is one chunk longer than what is used of it.
+        let start = unsafe { start.byte_add(start.align_offset(CHUNK_BYTES)) };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         // Each shard may leave a started chunk of every size: a small range can't afford many.
         let shards_max = SHARDS_MAX.min(bytes / CHUNK_BYTES / CLASSES).max(1);
         Ok(Self {
-            start: NonNull::new(start).ok_or_else(|| OutOfAddressSpace {
-                asked_bytes: bytes,
-                source: std::io::Error::other("the kernel answered with the null address"),
-            })?,
+            start,
+            _reservation: reservation,
             bytes,
             wanted_bytes,
             shards: processors.next_power_of_two().min(1 << shards_max.ilog2()),
@@ -302,5 +304,7 @@ impl Links for Range {
     }
 }
 
+#[cfg(all(test, loom))]
+mod models;
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -9,6 +9,8 @@ use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, Relaxed, Release, fence
 
 /// Set in `turned` while somebody moves counters to older blocks.
 const TURNING: u32 = 1 << 31;
+/// How often a copy is tried. Models try less: each look is a hundred steps.
+const LOOKS: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// The numbers of one stack. 400 bytes.
 #[derive(Default)]
@@ -138,17 +140,19 @@ impl StackCell {
     }
 
     /// Copies the numbers, arranged for an epoch. A counter that is just being moved would be seen twice or not at
-    /// all: it looks again, a few times, since whoever moves may have been put to sleep.
-    pub(super) fn copy(&self, now: u32, out: &mut StackCopy) {
+    /// all: it looks again, a few times, since whoever moves may have been put to sleep. Says whether that helped; if not,
+    /// ages of this one copy are off.
+    pub(super) fn copy(&self, now: u32, out: &mut StackCopy) -> bool {
         self.turn(now);
-        for _ in 0..8 {
+        for _ in 0..LOOKS {
             let turned = self.turned.load(Acquire);
             self.copy_as_is(out);
             fence(Acquire);
             if turned & TURNING == 0 && self.turned.load(Relaxed) == turned {
-                break;
+                return true;
             }
         }
+        false
     }
 
     fn copy_as_is(&self, out: &mut StackCopy) {
@@ -201,6 +205,11 @@ impl StackCopy {
             live_bytes: bytes[level],
             died_samples: self.died[level],
         })
+    }
+
+    #[cfg(all(test, loom))]
+    pub(super) fn freed_is_at_most_allocated(&self) -> bool {
+        self.freed_objects <= self.allocated_objects && self.freed_bytes <= self.allocated_bytes
     }
 
     pub(crate) fn is_truncated(&self) -> bool {

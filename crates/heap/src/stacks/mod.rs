@@ -208,3 +208,6 @@ impl Stacks {
         indexes.chain([self.cells.addresses(), self.packed.addresses()])
     }
 }
+
+#[cfg(all(test, loom))]
+mod models;

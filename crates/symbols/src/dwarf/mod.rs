@@ -20,6 +20,7 @@ use crate::file::{Elf, Refused, Room, Slice, Trouble, Work};
 use crate::text::Text;
 use extent::Extent;
 use lines::Row;
+use names::Name;
 use scopes::Call;
 use units::{Unit, Units};
 
@@ -28,6 +29,8 @@ use units::{Unit, Units};
 pub(crate) struct Draft {
     /// The function's name; the outermost one's may still come from a symbol table.
     pub(crate) function: Option<Arc<str>>,
+    /// The function's name has no path, which a symbol table may add.
+    pub(crate) plain: bool,
     pub(crate) file: Option<Arc<str>>,
     pub(crate) line: Option<u32>,
 }
@@ -160,24 +163,33 @@ fn compose(
     chain: &[Call],
     row: Option<Row>,
     files: &mut lines::Files<'_>,
-    names: &mut HashMap<u64, Option<Arc<str>>>,
+    names: &mut HashMap<u64, (Option<Arc<str>>, bool)>,
     text: &mut Text<'_>,
 ) -> Vec<Draft> {
     let mut at = row;
     if chain.is_empty() {
         return at
-            .map(|row| Draft { function: None, file: files.name(row.file, text), line: row.line })
+            .map(|row| Draft {
+                function: None,
+                plain: false,
+                file: files.name(row.file, text),
+                line: row.line,
+            })
             .into_iter()
             .collect();
     }
     let frames = chain.iter().rev().map(|call| {
-        let function = names
+        let (function, plain) = names
             .entry(call.entry.0)
-            .or_insert_with(|| names::of_entry(units, unit, call.entry).and_then(|name| text.function(&name)))
+            .or_insert_with(|| match names::of_entry(units, unit, call.entry) {
+                Some(Name::Symbol(name)) => (text.function(&name), false),
+                Some(Name::Plain(name)) => (text.function(&name), true),
+                None => (None, false),
+            })
             .clone();
         let here = std::mem::replace(&mut at, call.site);
         let file = here.and_then(|row| files.name(row.file, text));
-        Draft { function, file, line: here.and_then(|row| row.line) }
+        Draft { function, plain, file, line: here.and_then(|row| row.line) }
     });
     frames.collect()
 }

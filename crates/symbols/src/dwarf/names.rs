@@ -13,9 +13,16 @@ const STEPS_MAX: usize = 16;
 /// The longest symbol that is read, in bytes; its readable form is shorter still.
 const SYMBOL_MAX: usize = 64 << 10;
 
-/// The name of an entry as the compiler wrote it: the linker's symbol if there is one, which has the whole
-/// path, else the plain name. Nothing if it has none, or it cannot be read.
-pub(super) fn of_entry(units: &Units, unit: &Rc<Unit>, entry: UnitOffset<u64>) -> Option<String> {
+/// What an entry is called.
+pub(super) enum Name {
+    /// By the linker's symbol, which has the whole path.
+    Symbol(String),
+    /// By its own name only, without the modules around it: all that there is in bare line tables.
+    Plain(String),
+}
+
+/// The name of an entry as the compiler wrote it. Nothing if it has none, or it cannot be read.
+pub(super) fn of_entry(units: &Units, unit: &Rc<Unit>, entry: UnitOffset<u64>) -> Option<Name> {
     let mut units = units;
     let mut unit = Rc::clone(unit);
     let mut entry = entry;
@@ -23,7 +30,7 @@ pub(super) fn of_entry(units: &Units, unit: &Rc<Unit>, entry: UnitOffset<u64>) -
     for _ in 0..STEPS_MAX {
         let step = look(units, &unit, entry).ok()?;
         if let Some(symbol) = step.symbol {
-            return symbol.text(SYMBOL_MAX).ok();
+            return symbol.text(SYMBOL_MAX).ok().map(Name::Symbol);
         }
         plain = plain.or(step.plain);
         let Some(next) = step.next else { break };
@@ -38,7 +45,7 @@ pub(super) fn of_entry(units: &Units, unit: &Rc<Unit>, entry: UnitOffset<u64>) -
             _ => break,
         }
     }
-    plain.filter(|name| name.len() > 0).and_then(|name| name.text(SYMBOL_MAX).ok())
+    plain.filter(|name| name.len() > 0).and_then(|name| name.text(SYMBOL_MAX).ok()).map(Name::Plain)
 }
 
 #[derive(Default)]
