@@ -26,7 +26,11 @@ enum Without {
     GoOn(&'static str),
 }
 
-const TOOLS: [Tool; 2] = [
+const TOOLS: [Tool; 4] = [
+    // Reads the profiles that are written, as its users do.
+    Tool { program: "go", package: "golang-go", without: Without::Stop },
+    // Shows the pictures that are drawn.
+    Tool { program: "chromium", package: "chromium", without: Without::Stop },
     Tool { program: "curl", package: "curl", without: Without::Stop },
     Tool {
         program: "b3sum",

@@ -6,6 +6,7 @@
 //! a quiet machine, is printed as `base again`: what is nearer to one than its spread is noise.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -77,7 +78,8 @@ type Instructions = HashMap<(&'static str, &'static str, &'static str), f64>;
 fn count(workers: &Workers, units: &[Unit]) -> Result<Instructions, Trouble> {
     let (mut keys, mut all) = (Vec::new(), Vec::new());
     for unit in units.iter().filter(|unit| unit.group.frames == Frames::Pointers) {
-        for (number, setup) in unit.group.setups.iter().enumerate().filter(|(_, setup)| setup.counted) {
+        let setups = unit.group.setups.iter().enumerate();
+        for (number, setup) in setups.filter(|(_, setup)| setup.is_counted(unit.work)) {
             let key = (setup.worker, setup.mode, unit.work.name);
             if keys.contains(&key) {
                 continue;
@@ -89,7 +91,10 @@ fn count(workers: &Workers, units: &[Unit]) -> Result<Instructions, Trouble> {
         }
     }
     eprintln!("cost: counting the instructions of {} setups and workloads", all.len());
-    Ok(keys.into_iter().zip(callgrind::instructions(workers, &all)?).collect())
+    let begun = Instant::now();
+    let counts = callgrind::instructions(workers, &all)?;
+    eprintln!("cost: counted, {:.0} s", begun.elapsed().as_secs_f64());
+    Ok(keys.into_iter().zip(counts).collect())
 }
 
 impl Unit<'_> {
@@ -195,7 +200,7 @@ impl Unit<'_> {
         let mut instructions = String::new();
         let count = |setup: &Setup| {
             let key = (setup.worker, setup.mode, self.work.name);
-            setup.counted.then(|| counts.get(&key).copied()).flatten()
+            setup.is_counted(self.work).then(|| counts.get(&key).copied()).flatten()
         };
         if let (Some(own), Some(plain), false) = (count(&setup), count(&base), again) {
             row.figures.insert("instructions_per_operation".to_owned(), json!(own));

@@ -31,40 +31,40 @@ pub(super) const WORKS: [Work; 5] = [
         kind: Kind::Pairs,
         warm_up: 1_000_000,
         iterations: 15_000_000,
-        counted_warm_up: 100_000,
-        counted_iterations: 1_000_000,
+        counted_warm_up: 50_000,
+        counted_iterations: 400_000,
     },
     Work {
         name: "tight2",
         kind: Kind::Pairs,
         warm_up: 1_000_000,
         iterations: 6_000_000,
-        counted_warm_up: 100_000,
-        counted_iterations: 500_000,
+        counted_warm_up: 50_000,
+        counted_iterations: 200_000,
     },
     Work {
         name: "ring",
         kind: Kind::Pairs,
         warm_up: 500_000,
         iterations: 6_000_000,
-        counted_warm_up: 100_000,
-        counted_iterations: 500_000,
+        counted_warm_up: 50_000,
+        counted_iterations: 200_000,
     },
     Work {
         name: "json",
         kind: Kind::Real,
         warm_up: 4,
         iterations: 14,
-        counted_warm_up: 2,
-        counted_iterations: 4,
+        counted_warm_up: 1,
+        counted_iterations: 3,
     },
     Work {
         name: "maps",
         kind: Kind::Real,
         warm_up: 100,
         iterations: 600,
-        counted_warm_up: 50,
-        counted_iterations: 100,
+        counted_warm_up: 40,
+        counted_iterations: 60,
     },
 ];
 
@@ -78,6 +78,16 @@ pub(super) fn work(name: &str) -> &'static Work {
 pub(super) struct Slowdown {
     pairs: u64,
     real: u64,
+}
+
+/// On what work a setup's instructions are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counting {
+    All,
+    /// Where each allocation is followed, tight loops are all profiler, and the clock tells as much.
+    Real,
+    /// Each allocation by an unwinder takes minutes under callgrind, and another process is not seen at all.
+    Nothing,
 }
 
 /// Times a sixth of a second: see [`Setup`].
@@ -96,9 +106,7 @@ pub(super) struct Setup {
     /// What is done more before it is measured, as a multiple of that: the adaptive interval takes up to half a
     /// second to settle, and what it costs then is what it costs.
     settling: u64,
-    /// Whether its instructions are counted: not where it follows each allocation by an unwinder, which takes
-    /// minutes under callgrind, and not where it is a process of its own.
-    pub(super) counted: bool,
+    counted: Counting,
 }
 
 const fn own(name: &'static str, worker: &'static str, mode: &'static str) -> Setup {
@@ -110,7 +118,7 @@ const fn own(name: &'static str, worker: &'static str, mode: &'static str) -> Se
         env: None,
         slowdown: FAST,
         settling: 0,
-        counted: true,
+        counted: Counting::All,
     }
 }
 
@@ -138,7 +146,7 @@ fn wrapper(worker: &'static str) -> [Setup; 5] {
         Setup { settling: SETTLING, ..own(ADAPTIVE, worker, "adaptive") },
         own(MEAN_512, worker, "mean:512"),
         own("64 KiB", worker, "mean:64"),
-        Setup { slowdown: Slowdown { pairs: 8, real: 2 }, ..every },
+        Setup { slowdown: Slowdown { pairs: 8, real: 2 }, counted: Counting::Real, ..every },
     ]
 }
 
@@ -152,13 +160,13 @@ pub(super) fn groups(options: &Options) -> Vec<Group> {
     };
     let dhat = Setup {
         slowdown: Slowdown { pairs: 100, real: 7 },
-        counted: false,
+        counted: Counting::Nothing,
         ..own("dhat, every", "work_dhat", "every")
     };
     let heaptrack = Setup {
         around: Around::Heaptrack,
         slowdown: Slowdown { pairs: 50, real: 4 },
-        counted: false,
+        counted: Counting::Nothing,
         ..own("heaptrack, every", "work_system", "plain")
     };
     let [_, _, mean_512, _, every] = wrapper("work_plimsoll");
@@ -189,6 +197,15 @@ impl Setup {
     /// The same by another name.
     pub(super) const fn named(self, name: &'static str) -> Setup {
         Setup { name, ..self }
+    }
+
+    /// Whether its instructions are counted on that work.
+    pub(super) fn is_counted(&self, work: &Work) -> bool {
+        match self.counted {
+            Counting::All => true,
+            Counting::Real => work.kind == Kind::Real,
+            Counting::Nothing => false,
+        }
     }
 
     /// One run of it. `kept` blocks live from before until after it.

@@ -143,7 +143,7 @@ impl<F: Future> Future for Labelled<F> {
 }
 
 #[cfg(test)]
-mod tests {
+mod miri_tests {
     use super::*;
 
     #[test]

@@ -155,7 +155,7 @@ impl Table {
 mod models;
 
 #[cfg(all(test, not(loom)))]
-mod tests {
+mod miri_tests {
     use super::*;
 
     fn sample(size: u64) -> Sample {
@@ -184,5 +184,43 @@ mod tests {
         large.visit(|address, _| panic!("{address:x} is left"));
         // A table that was full and emptied is as good as new.
         assert!(inside.iter().all(|&(address, size)| large.insert(address, &sample(size))));
+    }
+
+    #[test]
+    fn threads_find_what_is_theirs_and_nothing_else() {
+        let large = Large::reserve(16, 3).expect("a few KiB");
+        let rounds = if cfg!(miri) { 40 } else { 20_000 };
+        std::thread::scope(|scope| {
+            for thread in 0..4_usize {
+                let large = &large;
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(thread as u64);
+                    let mut held: Vec<usize> = Vec::new();
+                    for nth in 0..rounds {
+                        let address = 0x7f00_0000_0000 + (nth * 4 + thread) * 36_864;
+                        if held.len() < 20 && large.insert(address, &sample(address as u64)) {
+                            held.push(address);
+                        } else if !held.is_empty() {
+                            let address = held.swap_remove(random.usize(0..held.len()));
+                            assert_eq!(large.remove(address), Some(sample(address as u64)));
+                            assert_eq!(large.remove(address), None);
+                        }
+                    }
+                    held.iter().for_each(|&address| assert!(large.remove(address).is_some()));
+                });
+            }
+            large.visit(|address, seen| assert!(address >= 0x7f00_0000_0000 && seen.stack == 3));
+        });
+        large.visit(|address, _| panic!("{address:x} is left"));
+    }
+
+    #[test]
+    fn one_bucket_holds_what_a_bucket_holds() {
+        let large = Large::reserve(BUCKET, 1).expect("a few bytes");
+        let addresses: Vec<usize> = (1..=BUCKET + 1).map(|nth| nth * 36_864).collect();
+        let inside = addresses.iter().filter(|&&address| large.insert(address, &sample(1))).count();
+        assert_eq!(inside, BUCKET);
+        assert_eq!(large.remove(addresses[0]), Some(sample(1)));
+        assert!(large.insert(addresses[BUCKET], &sample(2)), "the place is free again");
     }
 }

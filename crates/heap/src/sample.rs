@@ -126,3 +126,69 @@ impl SampleCell {
         &self.label
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod miri_tests {
+    use super::*;
+
+    fn sample(size: u64, weight: f32) -> Sample {
+        Sample { stack: 7, born: 1, weight, label: 2, grown: 0, size }
+    }
+
+    #[test]
+    fn a_weight_is_one_over_the_probability() {
+        assert_eq!(weight(1, 1.0), 1.0);
+        assert_eq!(weight(u64::MAX, 1.0), 1.0);
+        for interval in [1024.0, 65_536.0, 524_288.0] {
+            for size in [1, 16, 100, 5000, 1 << 20, 1 << 40] {
+                let probability = -(-(size as f64) / interval).exp_m1();
+                let weight = f64::from(weight(size, interval));
+                assert!((weight * probability - 1.0).abs() < 1e-6, "{size} at {interval}: {weight}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_sample_gains_counts_once_and_what_it_loses_is_gone() {
+        let small = sample(1000, 50.0);
+        let large = small.resized(3000);
+        assert_eq!((large.size, large.grown, large.born, large.stack), (3000, 1, 1, 7));
+        assert!((f64::from(large.weight) * 3000.0 - 52_000.0).abs() < 0.1);
+        let shrunk = large.resized(30);
+        assert_eq!((shrunk.weight, shrunk.grown, shrunk.size), (large.weight, 1, 30));
+        assert_eq!(small.resized(1000), small);
+        // With every allocation sampled a block stays one.
+        assert_eq!(
+            sample(8, 1.0).resized(u64::from(u32::MAX)).resized(1).resized(77).share().objects,
+            OBJECT
+        );
+    }
+
+    /// The expectation, by arithmetic: of a block that is allocated, shrunk and grown at different intervals.
+    #[test]
+    fn a_blocks_history_adds_up_to_one_block() {
+        let (first, second) = (65_536.0, 4096.0);
+        let (born, shrunk, grown) = (5000_u64, 1000_u64, 9000_u64);
+        let probability = |bytes: u64, interval: f64| -(-(bytes as f64) / interval).exp_m1();
+        let at_birth = sample(born, weight(born, first)).resized(shrunk).resized(grown);
+        let by_growth = sample(grown, weight_grown(grown - shrunk, grown, second));
+        let hit = probability(born, first);
+        let hit_later = (1.0 - hit) * probability(grown - shrunk, second);
+        // The growth of a sample is not drawn: it counts as it is in the first term, and by its chance in the second.
+        let without_draw = f64::from(at_birth.weight) * hit;
+        let expected = without_draw + f64::from(by_growth.weight) * hit_later;
+        assert!((expected - 1.0).abs() < 1e-6, "{expected}");
+    }
+
+    #[test]
+    fn what_is_put_is_what_is_there_until_it_is_cleared() {
+        let cell = SampleCell::default();
+        assert_eq!(cell.get(), None);
+        for size in [0, 1, 32_767] {
+            cell.put(&sample(size, 3.25));
+            assert_eq!(cell.get(), Some(sample(size, 3.25)));
+        }
+        cell.clear();
+        assert_eq!(cell.get(), None);
+    }
+}

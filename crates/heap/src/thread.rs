@@ -109,3 +109,75 @@ pub(crate) const fn mix(word: u64) -> u64 {
     let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ (word >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cells of equal probability, and how far the sum of squares may go: five deviations above what is expected.
+    const CELLS: usize = 50;
+    const CHI_SQUARE_MAX: f64 = 49.0 + 5.0 * 9.9;
+
+    fn chi_square(counts: &[u32]) -> f64 {
+        let expected = counts.iter().sum::<u32>() as f64 / counts.len() as f64;
+        counts.iter().map(|&count| (f64::from(count) - expected).powi(2) / expected).sum()
+    }
+
+    #[test]
+    fn gaps_are_exponentially_distributed() {
+        for interval in [65_536.0, 524_288.0] {
+            for seed in 0..5 {
+                let mut counts = [0; CELLS];
+                let mut sum = 0.0;
+                with(|thread| {
+                    thread.seed_with(seed);
+                    for _ in 0..100_000 {
+                        let gap = thread.draw(interval) as f64;
+                        sum += gap;
+                        let below = -(-gap / interval).exp_m1();
+                        counts[((below * CELLS as f64) as usize).min(CELLS - 1)] += 1;
+                    }
+                });
+                assert!(chi_square(&counts) < CHI_SQUARE_MAX, "seed {seed}: {counts:?}");
+                let mean = sum / 100_000.0;
+                assert!((mean / interval - 1.0).abs() < 0.015, "seed {seed}: {mean}");
+            }
+        }
+    }
+
+    #[test]
+    fn gaps_do_not_depend_on_those_before() {
+        let mut counts = [0; 64];
+        with(|thread| {
+            thread.seed_with(9);
+            let mut eighth = || ((-(-thread.draw(1e6) as f64 / 1e6).exp_m1()) * 8.0) as usize % 8;
+            let mut before = eighth();
+            for _ in 0..200_000 {
+                let now = eighth();
+                counts[before * 8 + now] += 1;
+                before = now;
+            }
+        });
+        assert!(chi_square(&counts) < 63.0 + 5.0 * 11.3, "{counts:?}");
+    }
+
+    #[test]
+    fn every_allocation_is_a_hit_at_an_interval_of_one() {
+        with(|thread| {
+            assert!((0..1000).all(|_| thread.draw(1.0) == 0));
+            thread.left.set(0);
+            assert!(thread.counts_out(1));
+        });
+    }
+
+    #[test]
+    fn threads_draw_differently() {
+        let draws: Vec<i64> = (0..50)
+            .map(|_| {
+                std::thread::spawn(|| with(|thread| thread.draw(1e12))).join().expect("it does not panic")
+            })
+            .collect();
+        let different: std::collections::HashSet<i64> = draws.iter().copied().collect();
+        assert_eq!(different.len(), draws.len());
+    }
+}

@@ -7,6 +7,8 @@
 //! | --- | --- |
 //! | (none) | [`Bytes`], [`Tick`], [`Clock`], [`Observe`], [`Registry`]: no I/O, no runtime |
 //! | `bounds` (default) | [`bounds`]: the budget, the buffer pool and what is built on them |
+//! | `heap` | [`Heap`], [`Profiler`], [`heap`], [`symbols`], [`verdict`]: which lines hold the memory |
+//! | `http` | [`http`]: routes and guards that every service has, the profile's among them |
 //!
 //! A feature adds names; it never changes what a program does.
 //!
@@ -38,6 +40,20 @@ pub use plimsoll_core::*;
 #[cfg(feature = "bounds")]
 #[doc(inline)]
 pub use plimsoll_bounds as bounds;
+
+#[cfg(feature = "http")]
+#[doc(inline)]
+pub use plimsoll_http as http;
+
+#[cfg(feature = "heap")]
+#[doc(inline)]
+pub use plimsoll_heap::{Heap, Interval, Profiler, Settings as ProfilerSettings, label};
+#[cfg(feature = "heap")]
+#[doc(inline)]
+pub use plimsoll_symbols as symbols;
+#[cfg(feature = "heap")]
+#[doc(inline)]
+pub use plimsoll_verdict as verdict;
 
 /// The example of the README compiles and runs.
 #[cfg(all(doctest, feature = "bounds"))]

@@ -27,6 +27,9 @@
 //! `.gnu_debuglink` beside the file, in `.debug/`, below the debug roots; `.symtab`; `.dynsym`; and
 //! `module+0x1234`. A file is used only if its build id is that of what was mapped.
 //!
+//! Rust's bare line tables (`debug = "line-tables-only"`) have no paths. A function gets its own from the symbol
+//! table; what was inlined into it is called `poll<T>` and not `tokio::task::poll<T>`, with its file beside it.
+//!
 //! What it deliberately does not contain: a map of memory, a thread, a network (no debuginfod), split debug
 //! information, and formats other than ELF of 64 bits, little-endian. Its floor is 1.
 

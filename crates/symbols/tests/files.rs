@@ -147,6 +147,37 @@ fn symbol_tables_when_there_is_no_debug_information() {
     }
 }
 
+/// Rust's bare line tables call a function `add<u8>` and its symbol `rusty::shop::add`, with a hash; half a name
+/// each.
+#[test]
+fn bare_line_tables_get_their_paths_from_the_symbols() {
+    let place = Place::new("rusty");
+    let source = place.path("rusty.rs");
+    let text = "
+        pub mod shop {
+            #[inline(never)]
+            pub fn add<T: std::fmt::Display>(what: T) -> usize { format!(\"{what}\").len() }
+        }
+        fn main() { std::process::exit(shop::add(std::hint::black_box(7_u8)) as i32 - 1) }
+    ";
+    fs::write(&source, text).expect("the place is ours to write");
+    let path = place.path("rusty").to_string_lossy().into_owned();
+    let options = ["-Copt-level=1", "-Cdebuginfo=line-tables-only", "-o", &path, &source.to_string_lossy()];
+    kit::run("rustc", &options);
+    let symbols = kit::run("nm", &[&path]);
+    let line = symbols.lines().find(|line| line.contains("shop3add")).expect("it is not inlined");
+    let (address, _) = line.split_once(' ').expect("nm writes an address first");
+    let address = kit::BIAS + u64::from_str_radix(address, 16).expect("nm writes hexadecimal") + 1;
+    let module = kit::module_of(std::path::Path::new(&path), &kit::build_id(std::path::Path::new(&path)));
+    let resolved = Symbolizer::new(limits(&place.path("none"))).resolve_addresses(&[module], &[address]);
+    assert_eq!(resolved.problems, []);
+    let [(function, file, line)] = &short(resolved.at(address))[..] else {
+        panic!("nothing is inlined at its start")
+    };
+    assert_eq!(function.replace("::<", "<"), "rusty::shop::add<u8>");
+    assert_eq!((file.as_deref(), *line), (Some("rusty.rs"), Some(4)));
+}
+
 #[test]
 fn split_debug_information_is_said() {
     let place = Place::new("split");

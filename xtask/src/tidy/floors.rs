@@ -20,7 +20,7 @@ enum Place {
 }
 
 /// Every crate's place, as ARCHITECTURE.md draws it.
-const PLACES: [(&str, Place); 12] = [
+const PLACES: [(&str, Place); 13] = [
     ("plimsoll-core", Place::Floor(0)),
     ("plimsoll-heap", Place::Floor(1)),
     ("plimsoll-symbols", Place::Floor(1)),
@@ -32,6 +32,7 @@ const PLACES: [(&str, Place); 12] = [
     ("plimsoll-gateway", Place::Floor(3)),
     ("plimsoll-cli", Place::Floor(TOP)),
     ("plimsoll", Place::Facade),
+    ("leaky-service", Place::Workshop),
     ("xtask", Place::Workshop),
 ];
 /// The command line.

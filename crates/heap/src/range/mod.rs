@@ -304,7 +304,7 @@ impl Links for Range {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod miri_tests;
 #[cfg(all(test, loom))]
 mod models;
-#[cfg(all(test, not(loom)))]
-mod tests;

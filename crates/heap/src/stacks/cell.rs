@@ -233,3 +233,104 @@ fn settled(mut ages: [i64; GENERATIONS]) -> [u64; GENERATIONS] {
     ages.iter_mut().rev().for_each(&mut settle);
     ages.map(i64::cast_unsigned)
 }
+
+#[cfg(all(test, not(loom)))]
+mod miri_tests {
+    use super::*;
+
+    fn sample(born: u32, size: u64) -> Sample {
+        Sample { stack: 1, born, weight: 2.5, label: 0, grown: 0, size }
+    }
+
+    fn copied(cell: &StackCell, now: u32) -> StackCopy {
+        let mut copy = StackCopy::blank();
+        assert!(cell.copy(now, &mut copy), "nobody turns it meanwhile");
+        copy
+    }
+
+    #[test]
+    fn ages_are_those_of_a_list_of_all_samples() {
+        let mut random = fastrand::Rng::with_seed(11);
+        let cell = StackCell::default();
+        let (mut live, mut died): (Vec<Sample>, _) = (Vec::new(), [0; GENERATIONS]);
+        let mut now = 0;
+        let rounds = if cfg!(miri) { 300 } else { 50_000 };
+        for _ in 0..rounds {
+            match random.u32(0..10) {
+                0..5 => {
+                    live.push(sample(now, random.u64(1..100_000)));
+                    cell.born(&live[live.len() - 1], now);
+                }
+                5..7 if !live.is_empty() => {
+                    let sample = live.swap_remove(random.usize(0..live.len()));
+                    cell.died(&sample, now);
+                    died[cohorts::level_of(cohorts::counter(sample.born, now))] += 1;
+                }
+                7 if !live.is_empty() => {
+                    let nth = random.usize(0..live.len());
+                    let after = live[nth].resized(random.u64(1..200_000));
+                    cell.resized(&live[nth], &after, now);
+                    live[nth] = after;
+                }
+                8 => now += random.u32(0..3),
+                9 if random.u32(0..20) == 0 => now += random.u32(0..400),
+                _ => {}
+            }
+        }
+        let copy = copied(&cell, now);
+        let mut expected = [Generation::default(); GENERATIONS];
+        for sample in &live {
+            let generation = &mut expected[cohorts::level_of(cohorts::counter(sample.born, now))];
+            generation.live_samples += 1;
+            generation.live_bytes += sample.share().bytes;
+        }
+        for (generation, died) in expected.iter_mut().zip(died) {
+            generation.died_samples = died;
+        }
+        assert_eq!(copy.generations(), expected);
+        let bytes: u64 = live.iter().map(|sample| sample.share().bytes).sum();
+        assert_eq!(copy.allocated().bytes - copy.freed().bytes, bytes);
+        live.iter().for_each(|sample| cell.died(sample, now));
+        let copy = copied(&cell, now);
+        assert_eq!(copy.allocated(), copy.freed());
+        assert!(
+            copy.generations()
+                .iter()
+                .all(|generation| generation.live_samples == 0 && generation.live_bytes == 0)
+        );
+    }
+
+    #[test]
+    fn who_counts_late_moves_an_age_and_leaves_no_sample_behind() {
+        // Births and deaths by threads that looked at the epoch up to some epochs ago.
+        let mut random = fastrand::Rng::with_seed(5);
+        for _ in 0..if cfg!(miri) { 5 } else { 2000 } {
+            let cell = StackCell::default();
+            let mut live = Vec::new();
+            for now in 20..60 {
+                let late = now - random.u32(0..20);
+                cell.born(&sample(late, 100), late);
+                live.push(sample(late, 100));
+                if random.bool() {
+                    cell.died(&live.swap_remove(random.usize(0..live.len())), now - random.u32(0..20));
+                }
+                let copy = copied(&cell, now);
+                let samples =
+                    copy.generations().iter().map(|generation| generation.live_samples).sum::<u64>();
+                assert_eq!(samples, live.len() as u64);
+                let bytes = copy.generations().iter().map(|generation| generation.live_bytes).sum::<u64>();
+                assert_eq!(bytes, live.len() as u64 * 250);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_in_one_age_is_taken_from_another() {
+        let ages = |first: [i64; 4]| std::array::from_fn(|age| first.get(age).copied().unwrap_or(0));
+        let after = |first: [i64; 4]| settled(ages(first)).map(u64::cast_signed);
+        assert_eq!(after([3, -1, 0, 2]), ages([3, 0, 0, 1]));
+        assert_eq!(after([3, 0, -1, 0]), ages([2, 0, 0, 0]));
+        assert_eq!(after([-2, 1, 1, 0]), ages([0, 0, 0, 0]));
+        assert_eq!(after([1, -2, 0, 0]), ages([0, 0, 0, 0]), "less than nothing is nothing");
+    }
+}

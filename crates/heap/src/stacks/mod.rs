@@ -211,3 +211,111 @@ impl Stacks {
 
 #[cfg(all(test, loom))]
 mod models;
+
+#[cfg(all(test, not(loom)))]
+mod miri_tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// A stack of its own for each number, with a hash as the engine would have it.
+    fn stack(number: u64) -> (u64, Vec<u64>) {
+        let hash = crate::thread::mix(number + 1);
+        (
+            hash,
+            (0..hash % 40 + 1)
+                .map(|nth| 0x5555_0000_0000 + crate::thread::mix(hash ^ nth) % (1 << 24))
+                .collect(),
+        )
+    }
+
+    fn addresses(stacks: &Stacks, stack: u32) -> (Vec<u64>, bool) {
+        let mut copies = vec![StackCopy::blank(); stacks.opened()];
+        stacks.copy(0, &mut copies);
+        let mut addresses = Vec::new();
+        stacks.addresses(&copies[stack as usize], &mut addresses);
+        (addresses, copies[stack as usize].is_truncated())
+    }
+
+    #[test]
+    fn stacks_keep_their_numbers_and_addresses_while_indexes_fill_up() {
+        let most = if cfg!(miri) { 40 } else { 1000 };
+        let stacks = Stacks::with_index(most, 8).expect("a few KiB");
+        let mut numbers: HashMap<u64, u32> = HashMap::new();
+        let mut random = fastrand::Rng::with_seed(3);
+        for _ in 0..most * 4 {
+            let (hash, addresses) = stack(random.u64(0..most as u64));
+            let number = stacks.intern(hash, &addresses, false, 0);
+            assert_ne!(number, OTHER);
+            assert_eq!(*numbers.entry(hash).or_insert(number), number);
+        }
+        assert_eq!(stacks.opened(), numbers.len() + 1);
+        for which in 0..most as u64 {
+            let (hash, expected) = stack(which);
+            assert_eq!(stacks.find(hash), numbers.get(&hash).copied());
+            if let Some(&number) = numbers.get(&hash) {
+                assert_eq!(addresses(&stacks, number), (expected, false));
+            }
+        }
+        assert_eq!(stacks.dropped.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn what_has_no_place_is_counted_in_the_other_stack() {
+        for most in [1, 2, 5] {
+            let stacks = Stacks::with_index(most, 8).expect("a few KiB");
+            for which in 0..10 {
+                let (hash, addresses) = stack(which);
+                let number = stacks.intern(hash, &addresses, true, 0);
+                assert_eq!(number == OTHER, which as usize >= most, "{which} of {most}");
+            }
+            assert_eq!(stacks.dropped.load(Relaxed), 10 - most as u64);
+            assert_eq!(stacks.opened(), most + 1);
+            let (hash, expected) = stack(0);
+            let number = stacks.find(hash).expect("it came first");
+            assert_eq!(addresses(&stacks, number), (expected, true));
+        }
+    }
+
+    #[test]
+    fn addresses_that_have_no_room_are_cut_and_said_to_be() {
+        let stacks = Stacks::with_index(4, 8).expect("a few KiB");
+        // Eight bytes of difference each way: ten bytes an address.
+        let far: Vec<u64> =
+            (0..DEPTH_MAX as u64).map(|nth| if nth % 2 == 0 { 1 } else { u64::MAX / 2 }).collect();
+        let number = stacks.intern(1 << 40, &far, false, 0);
+        let (kept, truncated) = addresses(&stacks, number);
+        assert!(truncated && kept.len() > 40 && far.starts_with(&kept), "{}", kept.len());
+    }
+
+    #[test]
+    fn threads_agree_on_the_numbers_of_stacks() {
+        let (most, rounds) = if cfg!(miri) { (8, 16) } else { (200, 20_000) };
+        // Room for the cells that are left unused when threads meet a stack at the same moment.
+        let stacks = Stacks::with_index(most * 8, most * 16).expect("a few KiB");
+        let seen: Vec<HashMap<u64, u32>> = std::thread::scope(|scope| {
+            let threads = [1, 2, 3].map(|seed| {
+                let stacks = &stacks;
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(seed);
+                    let mut seen = HashMap::new();
+                    for _ in 0..rounds {
+                        let (hash, expected) = stack(random.u64(0..most as u64));
+                        let number = stacks.intern(hash, &expected, false, 0);
+                        assert_eq!(*seen.entry(hash).or_insert(number), number);
+                    }
+                    seen
+                })
+            });
+            threads.map(|thread| thread.join().expect("it does not panic")).into()
+        });
+        for which in 0..most as u64 {
+            let (hash, expected) = stack(which);
+            let numbers: Vec<u32> = seen.iter().filter_map(|seen| seen.get(&hash).copied()).collect();
+            assert!(numbers.iter().all(|&number| Some(number) == stacks.find(hash)), "{numbers:?}");
+            if let Some(&number) = numbers.first() {
+                assert_eq!(addresses(&stacks, number).0, expected);
+            }
+        }
+    }
+}

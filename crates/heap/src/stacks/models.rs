@@ -94,22 +94,28 @@ fn live(copy: &StackCopy) -> (u64, u64) {
 
 #[test]
 fn a_copy_during_a_turn_sees_each_sample_once() {
-    crate::sync::model_with(2, || {
-        let cell = Arc::new(StackCell::default());
-        cell.born(&sample(0), 0);
-        let theirs = cell.clone();
-        // Twenty epochs later: the one sample is moved to an older age, and another is born.
-        let thread = thread::spawn(move || theirs.born(&sample(20), 20));
-        let mut copy = StackCopy::blank();
-        // One that met nothing but a turn whose thread was put to sleep says so.
-        if cell.copy(20, &mut copy) {
-            let (samples, bytes) = live(&copy);
-            assert!((1..=2).contains(&samples) && bytes == samples * 100, "{samples} samples, {bytes} bytes");
-        }
-        thread.join().expect("it does not panic");
-        assert!(cell.copy(20, &mut copy));
-        assert_eq!((live(&copy), copy.allocated().objects), ((2, 200), 2));
-    });
+    // Who copies looked at the epoch before the turn, or wants to turn as well.
+    for copied_at in [0, 20] {
+        crate::sync::model_with(2, move || {
+            let cell = Arc::new(StackCell::default());
+            cell.born(&sample(0), 0);
+            let theirs = cell.clone();
+            // Twenty epochs later: the one sample is moved to an older age, and another is born.
+            let thread = thread::spawn(move || theirs.born(&sample(20), 20));
+            let mut copy = StackCopy::blank();
+            // One that met nothing but a turn whose thread was put to sleep says so.
+            if cell.copy(copied_at, &mut copy) {
+                let (samples, bytes) = live(&copy);
+                assert!(
+                    (1..=2).contains(&samples) && bytes == samples * 100,
+                    "{samples} samples, {bytes} bytes"
+                );
+            }
+            thread.join().expect("it does not panic");
+            assert!(cell.copy(20, &mut copy));
+            assert_eq!((live(&copy), copy.allocated().objects), ((2, 200), 2));
+        });
+    }
 }
 
 #[test]

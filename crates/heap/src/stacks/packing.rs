@@ -43,7 +43,7 @@ pub(crate) fn unpack(bytes: impl Iterator<Item = u8>, out: &mut Vec<u64>) {
 }
 
 #[cfg(test)]
-mod tests {
+mod miri_tests {
     use super::*;
 
     #[test]

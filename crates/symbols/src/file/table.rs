@@ -32,7 +32,8 @@ impl Symbol {
 
 /// The names of the functions at `probes`, which are sorted; `None` for each that no symbol covers.
 ///
-/// A symbol without a size counts as far as the next one, within its section. Allocates two entries for each probe, and the names.
+/// A symbol without a size counts as far as the next one, within its section. Allocates two entries for each
+/// probe, and the names.
 ///
 /// # Errors
 /// When the table cannot be read to its end; `found` then has what was found.

@@ -1,5 +1,5 @@
-//! Real programs to name addresses of: made here, with the C compiler and the binutils that Rust's linking needs
-//! anyway. Without them these tests fail and say so; a test that is skipped proves nothing.
+//! Real programs to name addresses of: made here, with Rust's compiler, and the C compiler and the binutils that its
+//! linking needs anyway. Without them these tests fail and say so; a test that is skipped proves nothing.
 
 // Each test binary uses a part of this.
 #![allow(dead_code)]

@@ -1,0 +1,2 @@
+//! A small service with four leaks that were planted.
+fn main() {}
