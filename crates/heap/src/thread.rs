@@ -150,7 +150,7 @@ mod tests {
         let mut counts = [0; 64];
         with(|thread| {
             thread.seed_with(9);
-            let mut eighth = || ((-(-thread.draw(1e6) as f64 / 1e6).exp_m1()) * 8.0) as usize % 8;
+            let eighth = || ((-(-thread.draw(1e6) as f64 / 1e6).exp_m1()) * 8.0) as usize % 8;
             let mut before = eighth();
             for _ in 0..200_000 {
                 let now = eighth();
