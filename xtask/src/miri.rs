@@ -14,7 +14,7 @@ use crate::test::{Done, runner};
 use crate::trouble::{Trouble, no_arguments};
 
 /// The crates that have such tests, among their unit tests.
-const PACKAGES: [&str; 1] = ["plimsoll-bounds"];
+const PACKAGES: [&str; 2] = ["plimsoll-bounds", "plimsoll-heap"];
 /// What the paths of such tests contain.
 const FILTER: &str = "miri_";
 /// For a crate, building included: the interpreter is hundreds of times slower than the machine.
@@ -76,7 +76,7 @@ fn has_library_source() -> bool {
 }
 
 /// Whether a source file under `folder` contains one of `needles`.
-fn mentions(folder: &Path, needles: &[String]) -> bool {
+pub(crate) fn mentions(folder: &Path, needles: &[String]) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return false };
     entries.flatten().map(|entry| entry.path()).any(|path| {
         if path.is_dir() {

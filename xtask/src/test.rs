@@ -144,11 +144,11 @@ fn fmt(_: &House) -> Result<Done, Failure> {
 }
 
 fn clippy(_: &House) -> Result<Done, Failure> {
-    did(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    did(&mut cargo(&["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"]))
 }
 
 fn docs(_: &House) -> Result<Done, Failure> {
-    did(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    did(cargo(&["doc", "--workspace", "--all-features", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn build(_: &House) -> Result<Done, Failure> {
@@ -160,7 +160,7 @@ fn tidy_step(house: &House) -> Result<Done, Failure> {
 }
 
 fn tests(house: &House) -> Result<Done, Failure> {
-    let mut cargo = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    let mut cargo = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
     runner(house)?.set(&mut cargo);
     did(cargo.env(BUILT, house.release_binary()))
 }

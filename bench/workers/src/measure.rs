@@ -27,12 +27,13 @@ pub fn peak_bytes() -> Result<u64, String> {
     kib_line("/proc/self/status", "VmHWM:")
 }
 
-/// What is resident now, in bytes.
+/// What is resident now and is nobody else's, in bytes: not the pages of program files, which the kernel maps
+/// in by the dozen around each one that is touched, and takes back when it likes.
 ///
 /// From `smaps_rollup`, which looks at the page tables: `statm` is a sum of counters that threads give up to
 /// in batches, and may be off by some hundred KiB, as much as is looked for here.
-pub fn resident_bytes() -> Result<u64, String> {
-    kib_line("/proc/self/smaps_rollup", "Rss:")
+pub fn anonymous_bytes() -> Result<u64, String> {
+    kib_line("/proc/self/smaps_rollup", "Anonymous:")
 }
 
 fn kib_line(path: &str, name: &str) -> Result<u64, String> {

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -52,7 +53,7 @@ struct HeapQuery {
 
 async fn heap(
     State(profiles): State<Arc<Profiles>>,
-    query: Result<Query<HeapQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<HeapQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| {
         Problem::new(
@@ -80,15 +81,20 @@ struct FlamesQuery {
 
 async fn flames(
     State(profiles): State<Arc<Profiles>>,
-    Query(query): Query<FlamesQuery>,
+    query: Result<Query<FlamesQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let wrong = |what: String| {
+        let names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+        Problem::new(Kind::InvalidRequest, format!("{what}; there are {}", names.join(", ")))
+    };
+    let Query(query) = query.map_err(|error| wrong(error.body_text()))?;
     let metric = match query.metric.as_deref() {
         None => Metric::LiveBytes,
-        Some(name) => Metric::of_name(name).ok_or_else(|| {
-            let names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
-            let detail = format!("there is no metric {name:?}; there are {}", names.join(", "));
-            Problem::new(Kind::InvalidRequest, detail)
-        })?,
+        Some(name) => {
+            let unknown =
+                || wrong(format!("there is no metric {:?}", name.chars().take(100).collect::<String>()));
+            Metric::of_name(name).ok_or_else(unknown)?
+        }
     };
     let title = format!("Heap of this service: {}", metric.name());
     let options = FlamegraphOptions { metric, title };

@@ -7,7 +7,8 @@
 //! | --- | --- |
 //! | (none) | [`Bytes`], [`Tick`], [`Clock`], [`Observe`], [`Registry`]: no I/O, no runtime |
 //! | `bounds` (default) | [`bounds`]: the budget, the buffer pool and what is built on them |
-//! | `heap` | [`Heap`], [`Profiler`], [`heap`], [`symbols`], [`verdict`]: which lines hold the memory |
+//! | `heap` | [`Heap`], [`Profiler`], [`label`], [`symbols`], [`verdict`]: which lines hold the memory |
+//! | `tracing` | [`label::SpanLabels`]: samples know the span that they were taken in |
 //! | `http` | [`http`]: routes and guards that every service has, the profile's among them |
 //!
 //! A feature adds names; it never changes what a program does.
@@ -56,6 +57,6 @@ pub use plimsoll_symbols as symbols;
 pub use plimsoll_verdict as verdict;
 
 /// The example of the README compiles and runs.
-#[cfg(all(doctest, feature = "bounds"))]
+#[cfg(all(doctest, feature = "bounds", feature = "heap"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

@@ -49,7 +49,14 @@ const ALLOCATOR_FUNCTIONS: [&str; 27] = [
 ];
 
 /// What the name of a function of an allocator begins with, after `<` and `&`.
-const ALLOCATOR_PREFIXES: [&str; 23] = [
+///
+/// Nothing may stand here that calls a program's code: tools drop all that a match called. So of the profiler only
+/// what is below `alloc`, and not `plimsoll_heap::label`, under which a program's futures are polled; and of the
+/// language's library what leads from a collection to the allocator, but no collection, which clones and compares.
+const ALLOCATOR_PREFIXES: [&str; 34] = [
+    "alloc::alloc::",
+    "alloc::raw_vec::",
+    "alloc::boxed::box_new_uninit",
     "__rust_alloc",
     "__rust_realloc",
     "__rust_dealloc",
@@ -61,7 +68,15 @@ const ALLOCATOR_PREFIXES: [&str; 23] = [
     "__libc_realloc",
     "__libc_memalign",
     "__posix_memalign",
-    "plimsoll_heap::",
+    "plimsoll_heap::Heap",
+    "plimsoll_heap::capture::",
+    "plimsoll_heap::engine::",
+    "plimsoll_heap::large::",
+    "plimsoll_heap::range::",
+    "plimsoll_heap::sample::",
+    "plimsoll_heap::stacks::",
+    "plimsoll_heap::unwind::",
+    "plimsoll_heap::wrapper::",
     "plimsoll_preload::",
     "tikv_jemallocator::",
     "jemallocator::",
@@ -305,6 +320,10 @@ mod tests {
             "_rjem_malloc",
             "je_prof_backtrace",
             "malloc@@GLIBC_2.2.5",
+            "alloc::alloc::exchange_malloc",
+            "<alloc::raw_vec::RawVecInner>::finish_grow",
+            "alloc::raw_vec::RawVec<T,A>::grow_one",
+            "alloc::boxed::box_new_uninit",
         ] {
             check(name, None, Owner::Allocator);
             check(name, MINE, Owner::Allocator);
@@ -312,6 +331,21 @@ mod tests {
         check("app::malloc_things", MINE, Owner::Program);
         check("mimic::run", MINE, Owner::Program);
         check("plimsoll_heapster::f", MINE, Owner::Program);
+    }
+
+    /// Tools drop what a frame of the allocator called. When the profiler's label was one, `go tool pprof` showed the
+    /// whole heap of a service as that of its middleware.
+    #[test]
+    fn what_calls_the_program_is_no_allocator() {
+        for name in [
+            "<plimsoll_heap::label::Labelled<F> as core::future::future::Future>::poll",
+            "plimsoll_heap::label::Label::on",
+        ] {
+            assert_ne!(owner(name, MINE, ""), Owner::Allocator, "{name}");
+        }
+        for name in ["alloc::vec::from_elem", "<alloc::vec::Vec<T> as core::iter::Extend<T>>::extend"] {
+            check(name, None, Owner::Standard);
+        }
     }
 
     #[test]

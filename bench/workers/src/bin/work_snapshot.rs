@@ -6,7 +6,6 @@
 //! ```
 
 use std::hint::black_box;
-use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -43,26 +42,27 @@ fn main() -> ExitCode {
 }
 
 fn work(samples: usize, stacks: usize, snapshots: usize) -> Result<(), String> {
-    if stacks > paths::PATHS_MAX as usize || samples < stacks {
+    if stacks > paths::PATHS_MAX as usize || samples <= stacks {
         return Err(format!("{samples} samples over {stacks} stacks: at most {}", paths::PATHS_MAX));
     }
     // Room for all that this program itself needs, made resident before anything is compared.
     let mut kept: Kept = Vec::with_capacity(samples);
     kept.resize_with(samples, Box::default);
     kept.clear();
-    measure::resident_bytes()?;
+    measure::anonymous_bytes()?;
 
-    let before_bytes = measure::resident_bytes()?;
+    let before_bytes = measure::anonymous_bytes()?;
     let profiler = plimsoll::start(Interval::Every)?;
-    let mut steps = vec![Step::now(&profiler)?];
+    let mut steps = Vec::with_capacity(3);
+    steps.push(Step::now(&profiler)?);
     // One sample for each stack, then all others over the same stacks: the difference tells what a stack
-    // needs and what a sample needs. The compiler must not see how often the loop goes round: unrolled, it
-    // would call from two places, which makes twice as many stacks.
-    let parts = [stacks, samples];
-    for part in parts.iter().take(black_box(parts.len())) {
-        let numbers = kept.len()..*part;
-        keep_by_paths(&mut kept, numbers, stacks);
-        steps.push(Step::now(&profiler)?);
+    // needs and what a sample needs. One call in one loop, because two places to call from are twice as many
+    // stacks.
+    for number in 0..samples {
+        paths::walk((number % stacks) as u32, &mut || kept.push(block()));
+        if kept.len() == black_box(stacks) || kept.len() == samples {
+            steps.push(Step::now(&profiler)?);
+        }
     }
     profiler.set_interval(Interval::Mean(Bytes::kib(512)));
     say_memory(before_bytes, &steps, samples, stacks);
@@ -90,11 +90,8 @@ fn work(samples: usize, stacks: usize, snapshots: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Keeps a block for each of the numbers, allocated by the path of that number modulo `stacks`.
-#[inline(never)]
-fn keep_by_paths(kept: &mut Kept, numbers: Range<usize>, stacks: usize) {
-    let mut keep = || kept.push(black_box(vec![1_u8; KEPT_BLOCK_BYTES]).into_boxed_slice());
-    numbers.for_each(|number| paths::walk((number % stacks) as u32, &mut keep));
+fn block() -> Box<[u8]> {
+    black_box(vec![1_u8; KEPT_BLOCK_BYTES]).into_boxed_slice()
 }
 
 /// What the profiler says of itself at one moment, and what the kernel says.
@@ -102,7 +99,7 @@ struct Step {
     live_samples: u64,
     stacks: u64,
     own_bytes: u64,
-    resident_bytes: u64,
+    anonymous_bytes: u64,
 }
 
 impl Step {
@@ -112,7 +109,7 @@ impl Step {
             live_samples: status.live_samples,
             stacks: status.stacks,
             own_bytes: status.own_bytes,
-            resident_bytes: measure::resident_bytes()?,
+            anonymous_bytes: measure::anonymous_bytes()?,
         })
     }
 }
@@ -125,7 +122,7 @@ fn say_memory(before_bytes: u64, steps: &[Step], samples: usize, stacks: usize) 
     say("full_own_bytes", full.own_bytes);
     // The kept blocks are the program's.
     let blocks_bytes = (samples * KEPT_BLOCK_BYTES) as f64;
-    say("full_seen_bytes", full.resident_bytes as f64 - before_bytes as f64 - blocks_bytes);
+    say("full_seen_bytes", full.anonymous_bytes as f64 - before_bytes as f64 - blocks_bytes);
     let sample_bytes = (full.own_bytes - stacked.own_bytes) as f64 / (samples - stacks).max(1) as f64;
     let stacked_bytes = (stacked.own_bytes - started.own_bytes) as f64;
     say("sample_bytes", sample_bytes);

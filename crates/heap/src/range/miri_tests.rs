@@ -18,7 +18,7 @@ fn slots_are_disjoint_aligned_and_found_again() {
     let range = small();
     let mut random = fastrand::Rng::with_seed(7);
     let mut held: BTreeMap<usize, (usize, u64)> = BTreeMap::new();
-    let rounds = if cfg!(miri) { 300 } else { 50_000 };
+    let rounds = if cfg!(miri) { 100 } else { 50_000 };
     for nth in 0..rounds {
         if random.u32(0..5) < 3 || held.is_empty() {
             let align = 1 << random.usize(0..10);
@@ -69,7 +69,7 @@ fn a_full_range_says_so_and_goes_on_when_something_comes_back() {
 #[test]
 fn threads_get_slots_of_their_own() {
     let range = small();
-    let rounds = if cfg!(miri) { 50 } else { 20_000 };
+    let rounds = if cfg!(miri) { 30 } else { 20_000 };
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let range = &range;

@@ -6,6 +6,9 @@
 //! Names are kept in one table with a fixed number of places, each of at most [`NAME_BYTES_MAX`]. When it is full, new
 //! names become [`Label::OTHER`], which is counted; labels that exist go on working.
 
+#[cfg(feature = "tracing")]
+mod span;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::Location;
@@ -14,6 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use crate::thread;
+
+#[cfg(feature = "tracing")]
+pub use span::SpanLabels;
 
 /// The most different labels of a process.
 pub const LABELS_MAX: usize = 4096;
@@ -66,6 +72,12 @@ impl Label {
     pub fn here(kind: &str) -> Self {
         let place = Location::caller();
         Self::new(&format!("{kind} {}:{}", place.file(), place.line()))
+    }
+
+    /// Labels the work of a task with the place that spawns it: `tokio::spawn(Label::task(async { … }))`.
+    #[track_caller]
+    pub fn task<F>(future: F) -> Labelled<F> {
+        Self::here("task").on(future)
     }
 
     /// The label's name; empty for [`Label::NONE`].
@@ -157,7 +169,9 @@ mod miri_tests {
         assert_eq!(Label::current(), outer);
         drop(entered);
         assert_eq!(Label::current(), Label::NONE);
-        assert!(Label::here("task").name().contains("label.rs:"));
+        let task = Label::task(async { Label::current() });
+        let place = format!("task {}:{}", file!(), line!() - 1);
+        assert_eq!(&*task.label.name(), place);
         assert_eq!(Label::new(&"ä".repeat(200)).name().len(), NAME_BYTES_MAX);
     }
 }
