@@ -10,6 +10,7 @@
 //! A sampling profiler that is biased is so quietly: too much by the first allocation of each thread, too little by large
 //! objects, or by blocks that grew after the interval was changed.
 #![cfg(not(miri))]
+#![allow(clippy::print_stdout, reason = "what was measured, where a test fails")]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;

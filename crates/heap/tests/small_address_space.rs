@@ -3,6 +3,7 @@
 //! Containers and batch systems limit address space. A profiler that reserves 16 GiB ends such a program at its start, or
 //! leaves it no room to start a thread. Each case runs in a process of its own: this program again, under the limit.
 #![cfg(all(target_os = "linux", not(miri)))]
+#![allow(clippy::print_stdout, reason = "what a child tells the test")]
 
 use std::process::Command;
 

@@ -26,6 +26,10 @@ struct Calls {
 thread_local! {
     static CALLS: Cell<Calls> = const { Cell::new(Calls { alloc: 0, zeroed: 0, realloc: 0, dealloc: 0 }) };
     static FAILS: Cell<bool> = const { Cell::new(false) };
+    /// The size of a block at whose end the inner allocator looks for its sample.
+    static WATCHED: Cell<usize> = const { Cell::new(0) };
+    /// How many it found.
+    static FOUND: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 struct Counting;
@@ -38,6 +42,17 @@ impl Counting {
             calls.set(now);
         });
         FAILS.with(Cell::get)
+    }
+
+    /// A block is given up to the inner allocator: is it still a sample?
+    fn look(size: usize) {
+        if size > 0 && WATCHED.get() == size {
+            WATCHED.set(0);
+            let samples =
+                Profiler::running().map_or(Vec::new(), |profiler| profiler.live_samples(usize::MAX));
+            let found = samples.iter().filter(|sample| sample.size == Bytes::new(size as u64)).count();
+            FOUND.set(Some(found));
+        }
     }
 }
 
@@ -61,11 +76,13 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         Self::count(|calls| calls.dealloc += 1);
+        Self::look(layout.size());
         // SAFETY: as above.
         unsafe { System.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        Self::look(layout.size());
         if Self::count(|calls| calls.realloc += 1) {
             return std::ptr::null_mut();
         }
@@ -204,6 +221,34 @@ fn an_allocation_that_fails_leaves_everything_as_it_was() {
     drop(entered);
     assert!(labelled(profiler, label).iter().all(|&size| size != 1000 && size != 100_000));
     assert_ne!(before, Amount::default());
+}
+
+/// Between a free and the next line another thread may get the same address. Were the sample forgotten after that, it would be
+/// the other's sample that is.
+#[test]
+fn a_sample_is_forgotten_before_the_inner_allocator_gets_its_block_back() {
+    const SIZE: usize = 77_777;
+    let (profiler, _turn) = with_interval(Interval::Every);
+    let label = Label::new("forgotten");
+    let _entered = label.enter();
+    // Watches the block's end in `what`, which gets it live.
+    let found = |what: &dyn Fn(*mut u8)| {
+        // SAFETY: the layout has a size.
+        let block = unsafe { HEAP.alloc(layout(SIZE)) };
+        assert_eq!(labelled(profiler, label).iter().filter(|&&size| size == SIZE as u64).count(), 1);
+        FOUND.set(None);
+        WATCHED.set(SIZE);
+        what(block);
+        FOUND.get()
+    };
+    // SAFETY: the blocks are of that size, and given up once; the new ones are freed with theirs.
+    unsafe {
+        assert_eq!(found(&|block| HEAP.dealloc(block, layout(SIZE))), Some(0));
+        for new_size in [2 * SIZE, 100] {
+            let resize = |block| HEAP.dealloc(HEAP.realloc(block, layout(SIZE), new_size), layout(new_size));
+            assert_eq!(found(&resize), Some(0), "resized to {new_size}");
+        }
+    }
 }
 
 /// What was allocated before the start, or while it was stopped, is none of the profiler's: it may be freed and resized at

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | (none) | [`Bytes`], [`Tick`], [`Clock`], [`Observe`], [`Registry`]: no I/O, no runtime |
 //! | `bounds` (default) | [`bounds`]: the budget, the buffer pool and what is built on them |
-//! | `heap` | [`Heap`], [`Profiler`], [`label`], [`symbols`], [`verdict`]: which lines hold the memory |
+//! | `heap` (default) | [`Heap`], [`Profiler`], [`label`], [`symbols`], [`verdict`]: which lines hold the memory |
 //! | `tracing` | [`label::SpanLabels`]: samples know the span that they were taken in |
 //! | `http` | [`http`]: routes and guards that every service has, the profile's among them |
 //!
