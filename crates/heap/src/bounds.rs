@@ -3,7 +3,7 @@
 //!
 //! glibc keeps the stack of every thread that it started in the thread's control block, which the thread register
 //! points to. The place in it is not documented and differs between versions; so it is found out once, at the
-//! start, by a thread whose stack is known.
+//! start, in the block of a thread whose stack is known.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -54,10 +54,6 @@ pub(crate) fn stack_of(sp: usize) -> Option<Range<usize>> {
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri)))]
 fn own_stack(sp: usize) -> Option<Range<usize>> {
-    unsafe extern "C" {
-        /// The end of the main thread's stack, set by the dynamic loader.
-        static __libc_stack_end: *const u8;
-    }
     let block = control_block();
     let at = STACK_AT.load(Relaxed);
     if at != 0 {
@@ -75,8 +71,7 @@ fn own_stack(sp: usize) -> Option<Range<usize>> {
     } else if sp < block && block - sp < UNKNOWN_MAX_BYTES {
         return Some(sp..block);
     }
-    // SAFETY: a word that the loader wrote before the program began.
-    let end = unsafe { __libc_stack_end }.addr();
+    let end = main_stack_end();
     (sp < end && end - sp < MAIN_MAX_BYTES).then_some(sp..end)
 }
 
@@ -94,26 +89,28 @@ fn control_block() -> usize {
     block
 }
 
-/// Finds out where a thread's control block has its stack. Starts a thread, so not for the allocation path.
+/// Finds out where a thread's control block has its stack, from this thread's. May allocate, so not for the allocation
+/// path; starts no thread, because libc's allocator is faster while there is only one.
 #[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri)))]
 pub(crate) fn learn() {
     /// Enough for every glibc so far; the block is larger.
     const SEARCHED_BYTES: usize = 2048;
-    let search = || {
-        let (low, size, guard) = stack_of_this_thread()?;
-        let block = control_block();
-        // The block's numbers include the guard page, libc's answer may not.
-        let wanted = [(low - guard, size + guard), (low, size)];
-        (8..SEARCHED_BYTES).step_by(8).find(|at| {
-            let words = std::ptr::with_exposed_provenance::<usize>(block + at);
-            // SAFETY: glibc's control block has more than this many bytes.
-            let (first, second) = unsafe { (words.read(), words.add(1).read()) };
-            wanted.contains(&(first, second))
-        })
+    let block = control_block();
+    let stack = stack_of_this_thread();
+    let is_there = |at: &usize| {
+        let words = std::ptr::with_exposed_provenance::<usize>(block + at);
+        // SAFETY: glibc's control block has more than this many bytes.
+        let (first, second) = unsafe { (words.read(), words.add(1).read()) };
+        match stack {
+            Some((low, size, guard)) => {
+                // The block's numbers include the guard page, libc's answer may not.
+                [(low - guard, size + guard), (low, size)].contains(&(first, second))
+            }
+            // Of the main thread's stack glibc knows only the end: it has no lowest address, and that as its size.
+            None => (first, second) == (0, main_stack_end()),
+        }
     };
-    if let Ok(probe) = std::thread::Builder::new().name("plimsoll-probe".into()).spawn(search)
-        && let Ok(Some(at)) = probe.join()
-    {
+    if let Some(at) = (8..SEARCHED_BYTES).step_by(8).find(is_there) {
         STACK_AT.store(at, Relaxed);
     }
 }
@@ -121,9 +118,23 @@ pub(crate) fn learn() {
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri))))]
 pub(crate) fn learn() {}
 
-/// The lowest address, the size and the guard's size of this thread's stack, as libc says.
+#[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri)))]
+fn main_stack_end() -> usize {
+    unsafe extern "C" {
+        /// The end of the main thread's stack, set by the dynamic loader.
+        static __libc_stack_end: *const u8;
+    }
+    // SAFETY: a word that the loader wrote before the program began.
+    unsafe { __libc_stack_end }.addr()
+}
+
+/// The lowest address, the size and the guard's size of this thread's stack, as libc says; `None` for the main thread.
 #[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri)))]
 fn stack_of_this_thread() -> Option<(usize, usize, usize)> {
+    // SAFETY: two calls that only answer.
+    if unsafe { libc::gettid() == libc::getpid() } {
+        return None;
+    }
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
     let (mut low, mut size, mut guard) = (std::ptr::null_mut(), 0, 0);
     // SAFETY: the attributes are initialised by the first call before the others read them, and destroyed once.

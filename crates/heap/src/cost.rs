@@ -20,9 +20,9 @@ const ROOM_PPM: u32 = TARGET_PPM * 4 / 10;
 /// A look is taken after this many nanoseconds of CPU time: less says little.
 const LOOK_NS: u64 = 100_000_000;
 /// Between looks, in cycles of the time stamp: 30 to 100 ms on today's machines.
-const LOOK_CYCLES: u64 = 1 << 27;
+const LOOK_CYCLES: i64 = 1 << 27;
 /// No operation takes longer by itself: what does was interrupted, and counts as much as this.
-const LONGEST_CYCLES: u64 = 1 << 16;
+const LONGEST_CYCLES: i64 = 1 << 16;
 
 /// See the head of this file.
 pub(crate) struct Cost {
@@ -35,8 +35,20 @@ pub(crate) struct Cost {
     ppm: AtomicU32,
 }
 
-/// A time stamp, if operations are timed.
-pub(crate) struct Timer(Option<u64>);
+/// An operation that is timed, if operations are. It ends when this is dropped.
+pub(crate) struct Timed<'a> {
+    cost: &'a Cost,
+    began: Option<u64>,
+}
+
+impl Drop for Timed<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(began) = self.began {
+            self.cost.add(began);
+        }
+    }
+}
 
 impl Cost {
     pub(crate) fn new() -> Self {
@@ -64,27 +76,23 @@ impl Cost {
         self.ppm.load(Relaxed)
     }
 
+    /// Times what happens until the answer is dropped.
     #[inline(always)]
-    pub(crate) fn begin(&self) -> Timer {
-        Timer(self.is_adaptive().then(os::cycles))
-    }
-
-    #[inline(always)]
-    pub(crate) fn end(&self, timer: Timer) {
-        if let Timer(Some(began)) = timer {
-            self.add(began);
-        }
+    pub(crate) fn timed(&self) -> Timed<'_> {
+        Timed { cost: self, began: self.is_adaptive().then(os::cycles) }
     }
 
     fn add(&self, began: u64) {
         let now = os::cycles();
-        self.spent_cycles.fetch_add(now.wrapping_sub(began).min(LONGEST_CYCLES), Relaxed);
+        // Time stamps of two processors may differ a little: what seems to end before it began took no time.
+        let spent = now.wrapping_sub(began).cast_signed().clamp(0, LONGEST_CYCLES);
+        self.spent_cycles.fetch_add(spent.cast_unsigned(), Relaxed);
         let looked = self.looked_cycles.load(Relaxed);
+        let passed = now.wrapping_sub(looked).cast_signed();
         // One thread wins the exchange, and looks.
-        if now.wrapping_sub(looked) > LOOK_CYCLES
-            && self.looked_cycles.compare_exchange(looked, now, Relaxed, Relaxed).is_ok()
+        if passed > LOOK_CYCLES && self.looked_cycles.compare_exchange(looked, now, Relaxed, Relaxed).is_ok()
         {
-            self.look(now.wrapping_sub(looked));
+            self.look(passed.cast_unsigned());
         }
     }
 
@@ -93,7 +101,14 @@ impl Cost {
         let (now_ns, cpu_ns) = (os::coarse_ns(), os::process_cpu_ns());
         // How long a cycle is follows from the look itself: over these times the coarse clock is good enough.
         let passed_ns = now_ns.saturating_sub(self.looked_ns.swap(now_ns, Relaxed));
-        let used_ns = cpu_ns.saturating_sub(self.looked_cpu_ns.load(Relaxed));
+        let looked_cpu_ns = self.looked_cpu_ns.load(Relaxed);
+        if cpu_ns < looked_cpu_ns {
+            // A forked child, whose CPU time begins anew.
+            self.looked_cpu_ns.store(cpu_ns, Relaxed);
+            self.looked_spent_cycles.store(self.spent_cycles.load(Relaxed), Relaxed);
+            return;
+        }
+        let used_ns = cpu_ns - looked_cpu_ns;
         if used_ns < LOOK_NS {
             return;
         }
@@ -103,8 +118,11 @@ impl Cost {
         let spent_ns = spent_cycles as f64 * passed_ns as f64 / cycles.max(1) as f64;
         let ppm = (spent_ns / used_ns as f64 * 1e6) as u32;
         self.ppm.store(ppm, Relaxed);
-        if let Some(next) = sampler::interval().and_then(|interval| next(interval, ppm)) {
-            sampler::change(next);
+        if let Some(interval) = sampler::interval()
+            && let Some(next) = next(interval, ppm)
+            && self.is_adaptive()
+        {
+            sampler::adjust(interval, next);
         }
     }
 }

@@ -4,6 +4,9 @@
 //! The order matters. A sample is noted after its block was allocated and forgotten before it is freed: in between,
 //! another thread could be given the same address. What a block was is read from its own record, so a free on
 //! another thread, in a forked child or in a signal handler is as good as any.
+//!
+//! Arguments come in the order in which the allocator's own functions have them, the inner allocator last: so the way to
+//! these functions moves no register.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
@@ -20,9 +23,6 @@ use crate::stacks::Stacks;
 use crate::sync::{Acquire, Relaxed, Release};
 use crate::thread::{self, Thread};
 use crate::unwind::Registers;
-
-/// How often the time is looked at while every allocation is sampled: the clock is dearer than the rest then.
-const LOOKS_AT_CLOCK: u32 = 256;
 
 /// Where the range begins, for the wrapper's test. Before there is one, no address is less than
 /// [`range::SPAN_BYTES`] above: user space ends far below.
@@ -50,6 +50,12 @@ pub(crate) struct Engine {
 #[inline(always)]
 pub(crate) fn may_be_ours(block: *mut u8) -> bool {
     block.addr().wrapping_sub(RANGE_START.load(Relaxed)) >> range::SPAN_BITS == 0
+}
+
+extern "C" fn after_fork() {
+    if let Some(engine) = engine() {
+        engine.stacks.after_fork();
+    }
 }
 
 /// The engine, once there is one. It is never taken away again.
@@ -84,8 +90,11 @@ impl Engine {
     /// Makes this the process's engine: from here on frees come by.
     pub(crate) fn publish(self) -> &'static Self {
         let engine = Box::leak(Box::new(self));
+        // First what a free asks, then what an allocation needs: no block of the range is freed by somebody who does not
+        // know of it.
+        RANGE_START.store(engine.range.start(), Release);
         ENGINE.store(engine, Release);
-        RANGE_START.store(engine.range.start(), Relaxed);
+        os::after_fork_in_child(after_fork);
         engine
     }
 
@@ -98,12 +107,17 @@ impl Engine {
             .collect()
     }
 
+    /// How much of that is resident, the program's bytes in the range included. Counts pages that were only read.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.addresses().into_iter().map(|part| os::resident_bytes(part.start, part.len())).sum()
+    }
+
     /// The present epoch, after a look at the clock.
     pub(crate) fn look_at_clock(&self) -> u32 {
         let epochs = os::coarse_ns().saturating_sub(self.started_ns) / self.epoch_ns;
         let now = u32::try_from(epochs).unwrap_or(u32::MAX) & (u32::MAX >> 1);
-        self.now.fetch_max(now, Relaxed);
-        self.now.load(Relaxed)
+        let known = self.now.load(Relaxed);
+        if now > known { self.now.fetch_max(now, Relaxed).max(now) } else { known }
     }
 
     pub(crate) fn epoch_ns(&self) -> u64 {
@@ -114,22 +128,12 @@ impl Engine {
         os::coarse_ns().saturating_sub(self.started_ns)
     }
 
-    /// The epoch for one sampled operation.
-    fn epoch(&self, thread: &Thread) -> u32 {
-        let operations = thread.operations.get();
-        thread.operations.set(operations.wrapping_add(1));
-        if thread.interval.get() > sampler::EVERY || operations.is_multiple_of(LOOKS_AT_CLOCK) {
-            return self.look_at_clock();
-        }
-        self.now.load(Relaxed)
-    }
-
     /// A new sample of `size` bytes, counted as born; `from` is where its stack begins.
     #[inline(always)]
     fn born(&self, thread: &Thread, from: Registers, size: usize, weight: f32) -> Sample {
         let mut stack = Stack::default();
         capture::follow(thread, from, &mut stack);
-        let epoch = self.epoch(thread);
+        let epoch = self.look_at_clock();
         let number = self.stacks.find(stack.hash).unwrap_or_else(|| {
             capture::check(thread, from, &mut stack);
             self.stacks.intern(stack.hash, stack.addresses(), stack.truncated, epoch)
@@ -150,27 +154,26 @@ impl Engine {
         sample
     }
 
-    fn died(&self, thread: &Thread, sample: &Sample) {
-        self.stacks.cell(sample.stack).died(sample, self.epoch(thread));
+    fn died(&self, sample: &Sample) {
+        self.stacks.cell(sample.stack).died(sample, self.look_at_clock());
     }
 
-    fn resized(&self, thread: &Thread, before: &Sample, after: &Sample) {
-        self.stacks.cell(before.stack).resized(before, after, self.epoch(thread));
+    fn resized(&self, before: &Sample, after: &Sample) {
+        self.stacks.cell(before.stack).resized(before, after, self.look_at_clock());
     }
 
     /// Forgets a small sample and gives its slot back.
-    fn end_slot(&self, thread: &Thread, slot: &Slot<'_>) {
+    fn end_slot(&self, slot: &Slot<'_>) {
         if let Some(sample) = slot.sample.get() {
             slot.sample.clear();
-            self.died(thread, &sample);
+            self.died(&sample);
             self.range.give_back(slot);
         }
     }
 
     /// A slot for a layout, if it is small and there is one; counted if not.
     fn slot(&self, thread: &Thread, layout: Layout) -> Option<Slot<'_>> {
-        let slot =
-            range::class_of(layout).and_then(|class| self.range.take(class, thread.shard.get() as usize));
+        let slot = range::class_of(layout).and_then(|class| self.range.take(class, thread.shard()));
         if slot.is_none() {
             self.dropped_small.fetch_add(1, Relaxed);
         }
@@ -178,10 +181,10 @@ impl Engine {
     }
 
     /// Follows a large block from here on.
-    fn insert(&self, thread: &Thread, block: *mut u8, sample: &Sample) {
+    fn insert(&self, block: *mut u8, sample: &Sample) {
         if !self.large.insert(block.addr(), sample) {
             self.dropped_large.fetch_add(1, Relaxed);
-            self.died(thread, sample);
+            self.died(sample);
         }
     }
 }
@@ -192,7 +195,7 @@ impl Engine {
 /// As [`GlobalAlloc::alloc`] and `alloc_zeroed`.
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn alloc<A: GlobalAlloc>(inner: &A, layout: Layout, zeroed: bool) -> *mut u8 {
+pub(crate) unsafe fn alloc<A: GlobalAlloc>(layout: Layout, zeroed: bool, inner: &A) -> *mut u8 {
     // Taken here, so that none of our own functions is in the stack.
     let here = Registers::here();
     // SAFETY: the caller's promise is handed on.
@@ -200,9 +203,9 @@ pub(crate) unsafe fn alloc<A: GlobalAlloc>(inner: &A, layout: Layout, zeroed: bo
     thread::with(|thread| {
         let Some(interval) = sampler::hit(thread, layout.size()) else { return plain() };
         let Some(engine) = engine() else { return plain() };
-        let timer = engine.cost.begin();
         let weight = sample::weight(layout.size() as u64, interval);
-        let block = if layout.size() < LARGE_BYTES {
+        if layout.size() < LARGE_BYTES {
+            let _timed = engine.cost.timed();
             let Some(slot) = engine.slot(thread, layout) else { return plain() };
             if zeroed {
                 // SAFETY: the slot is ours and at least as large as the layout.
@@ -213,13 +216,12 @@ pub(crate) unsafe fn alloc<A: GlobalAlloc>(inner: &A, layout: Layout, zeroed: bo
         } else {
             let block = plain();
             if !block.is_null() {
+                let _timed = engine.cost.timed();
                 let sample = engine.born(thread, here, layout.size(), weight);
-                engine.insert(thread, block, &sample);
+                engine.insert(block, &sample);
             }
             block
-        };
-        engine.cost.end(timer);
-        block
+        }
     })
 }
 
@@ -229,13 +231,15 @@ pub(crate) unsafe fn alloc<A: GlobalAlloc>(inner: &A, layout: Layout, zeroed: bo
 /// As [`GlobalAlloc::dealloc`].
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn dealloc_small<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout) {
+pub(crate) unsafe fn dealloc_small<A: GlobalAlloc>(block: *mut u8, layout: Layout, inner: &A) {
     match (engine(), NonNull::new(block)) {
-        (Some(engine), Some(ours)) if engine.range.holds(block) => thread::with(|thread| {
-            let timer = engine.cost.begin();
-            engine.end_slot(thread, &engine.range.slot(ours));
-            engine.cost.end(timer);
-        }),
+        (Some(engine), Some(ours)) if engine.range.holds(block) => {
+            let _timed = engine.cost.timed();
+            engine.end_slot(&engine.range.slot(ours));
+        }
+        // Near the range, which is smaller than it might be: as if it were anywhere else.
+        // SAFETY: the caller's promise is handed on.
+        _ if layout.size() >= LARGE_BYTES => unsafe { dealloc_large(block, layout, inner) },
         // SAFETY: the caller's promise is handed on.
         _ => unsafe { inner.dealloc(block, layout) },
     }
@@ -247,11 +251,12 @@ pub(crate) unsafe fn dealloc_small<A: GlobalAlloc>(inner: &A, block: *mut u8, la
 /// As [`GlobalAlloc::dealloc`].
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn dealloc_large<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout) {
+pub(crate) unsafe fn dealloc_large<A: GlobalAlloc>(block: *mut u8, layout: Layout, inner: &A) {
     if let Some(engine) = engine()
         && let Some(sample) = engine.large.remove(block.addr())
     {
-        thread::with(|thread| engine.died(thread, &sample));
+        let _timed = engine.cost.timed();
+        engine.died(&sample);
     }
     // SAFETY: the caller's promise is handed on.
     unsafe { inner.dealloc(block, layout) }
@@ -264,35 +269,41 @@ pub(crate) unsafe fn dealloc_large<A: GlobalAlloc>(inner: &A, block: *mut u8, la
 #[cold]
 #[inline(never)]
 pub(crate) unsafe fn realloc_small<A: GlobalAlloc>(
-    inner: &A,
     block: *mut u8,
     layout: Layout,
     new_size: usize,
+    inner: &A,
 ) -> *mut u8 {
     let (Some(engine), Some(ours)) =
         (engine().filter(|engine| engine.range.holds(block)), NonNull::new(block))
     else {
+        // Near the range, which is smaller than it might be: as if it were anywhere else.
+        if layout.size() >= LARGE_BYTES {
+            // SAFETY: the caller's promise is handed on.
+            return unsafe { realloc_large(block, layout, new_size, inner) };
+        }
         // SAFETY: the caller's promise is handed on.
-        return unsafe { realloc_unsampled(inner, block, layout, new_size) };
+        return unsafe { realloc_unsampled(block, layout, new_size, inner) };
     };
     thread::with(|thread| {
+        let _timed = engine.cost.timed();
         let slot = engine.range.slot(ours);
         let Some(before) = slot.sample.get() else { return std::ptr::null_mut() };
         let after = before.resized(new_size as u64);
         if engine.range.fits(&slot, new_size) {
-            engine.resized(thread, &before, &after);
+            engine.resized(&before, &after);
             slot.sample.put(&after);
             return block;
         }
         // SAFETY: the new size is not zero and rounds up to at most `isize::MAX`, by the caller's promise.
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         let copied = layout.size().min(new_size);
-        let to = if new_size < LARGE_BYTES { engine.slot(thread, new_layout) } else { None };
+        let to = if new_size < LARGE_BYTES { engine.slot(thread, roomy(layout, new_layout)) } else { None };
         match to {
             Some(to) => {
                 // SAFETY: both slots are ours, different, and at least this large.
                 unsafe { ours.copy_to_nonoverlapping(to.block, copied) };
-                engine.resized(thread, &before, &after);
+                engine.resized(&before, &after);
                 to.sample.put(&after);
                 slot.sample.clear();
                 engine.range.give_back(&slot);
@@ -308,10 +319,10 @@ pub(crate) unsafe fn realloc_small<A: GlobalAlloc>(
                 unsafe { block.copy_to_nonoverlapping(to, copied) };
                 if new_size < LARGE_BYTES {
                     // It had no slot, so it can be followed no further.
-                    engine.died(thread, &before);
+                    engine.died(&before);
                 } else {
-                    engine.resized(thread, &before, &after);
-                    engine.insert(thread, to, &after);
+                    engine.resized(&before, &after);
+                    engine.insert(to, &after);
                 }
                 slot.sample.clear();
                 engine.range.give_back(&slot);
@@ -321,6 +332,16 @@ pub(crate) unsafe fn realloc_small<A: GlobalAlloc>(
     })
 }
 
+/// The layout of a slot for a block that is resized: one that grew will grow again, and is not moved every time.
+fn roomy(old: Layout, new: Layout) -> Layout {
+    let bytes = if new.size() > old.size() {
+        new.size().next_power_of_two().min(LARGE_BYTES - 1)
+    } else {
+        new.size()
+    };
+    Layout::from_size_align(bytes, new.align()).unwrap_or(new)
+}
+
 /// Resizes a block that is too large for the range.
 ///
 /// # Safety
@@ -328,15 +349,15 @@ pub(crate) unsafe fn realloc_small<A: GlobalAlloc>(
 #[cold]
 #[inline(never)]
 pub(crate) unsafe fn realloc_large<A: GlobalAlloc>(
-    inner: &A,
     block: *mut u8,
     layout: Layout,
     new_size: usize,
+    inner: &A,
 ) -> *mut u8 {
     let sampled = engine().and_then(|engine| Some((engine, engine.large.remove(block.addr())?)));
     let Some((engine, before)) = sampled else {
         // SAFETY: the caller's promise is handed on.
-        return unsafe { realloc_unsampled(inner, block, layout, new_size) };
+        return unsafe { realloc_unsampled(block, layout, new_size, inner) };
     };
     thread::with(|thread| {
         let after = before.resized(new_size as u64);
@@ -346,13 +367,13 @@ pub(crate) unsafe fn realloc_large<A: GlobalAlloc>(
             if let Some(to) = engine.slot(thread, new_layout) {
                 // SAFETY: the slot is ours and at least this large; the block is larger.
                 unsafe { block.copy_to_nonoverlapping(to.block.as_ptr(), new_size) };
-                engine.resized(thread, &before, &after);
+                engine.resized(&before, &after);
                 to.sample.put(&after);
                 // SAFETY: the caller gives the block up.
                 unsafe { inner.dealloc(block, layout) };
                 return to.block.as_ptr();
             }
-            engine.died(thread, &before);
+            engine.died(&before);
             // SAFETY: the caller's promise is handed on.
             let to = unsafe { inner.realloc(block, layout, new_size) };
             return to;
@@ -361,10 +382,11 @@ pub(crate) unsafe fn realloc_large<A: GlobalAlloc>(
         let to = unsafe { inner.realloc(block, layout, new_size) };
         if to.is_null() {
             // The old block is still there, and still a sample.
-            engine.insert(thread, block, &before);
+            engine.insert(block, &before);
         } else {
-            engine.resized(thread, &before, &after);
-            engine.insert(thread, to, &after);
+            let _timed = engine.cost.timed();
+            engine.resized(&before, &after);
+            engine.insert(to, &after);
         }
         to
     })
@@ -376,15 +398,15 @@ pub(crate) unsafe fn realloc_large<A: GlobalAlloc>(
 /// As [`GlobalAlloc::realloc`].
 #[inline(always)]
 pub(crate) unsafe fn realloc_unsampled<A: GlobalAlloc>(
-    inner: &A,
     block: *mut u8,
     layout: Layout,
     new_size: usize,
+    inner: &A,
 ) -> *mut u8 {
     let added = new_size.saturating_sub(layout.size());
     if added > 0 && thread::with(|thread| thread.counts_out(added)) {
         // SAFETY: the caller's promise is handed on.
-        return unsafe { grow(inner, block, layout, new_size) };
+        return unsafe { grow(block, layout, new_size, inner) };
     }
     // SAFETY: the caller's promise is handed on.
     unsafe { inner.realloc(block, layout, new_size) }
@@ -396,7 +418,7 @@ pub(crate) unsafe fn realloc_unsampled<A: GlobalAlloc>(
 /// As [`GlobalAlloc::realloc`], with a new size above the old.
 #[cold]
 #[inline(never)]
-unsafe fn grow<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+unsafe fn grow<A: GlobalAlloc>(block: *mut u8, layout: Layout, new_size: usize, inner: &A) -> *mut u8 {
     let here = Registers::here();
     // SAFETY: the caller's promise is handed on.
     let plain = || unsafe { inner.realloc(block, layout, new_size) };
@@ -408,14 +430,16 @@ unsafe fn grow<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout, new_si
         if new_size >= LARGE_BYTES {
             let to = plain();
             if !to.is_null() {
+                let _timed = engine.cost.timed();
                 let sample = engine.born(thread, here, new_size, weight);
-                engine.insert(thread, to, &sample);
+                engine.insert(to, &sample);
             }
             return to;
         }
         // SAFETY: the new size is not zero and small.
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-        let Some(slot) = engine.slot(thread, new_layout) else { return plain() };
+        let _timed = engine.cost.timed();
+        let Some(slot) = engine.slot(thread, roomy(layout, new_layout)) else { return plain() };
         // SAFETY: the slot is ours and larger than the old block, which the caller gives up.
         unsafe {
             block.copy_to_nonoverlapping(slot.block.as_ptr(), layout.size());

@@ -84,8 +84,15 @@ pub(crate) fn parts(mappings: &Mappings, live_bytes: u64, own_bytes: u64) -> Pro
 /// is among the other anonymous memory.
 #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
 fn free_in_libc() -> u64 {
+    type MallInfo2 = unsafe extern "C" fn() -> libc::mallinfo2;
+    // Looked up, because a program with a glibc before 2.33 must link too.
+    // SAFETY: a lookup by name; a function of that name has this type.
+    let info = unsafe {
+        let symbol = libc::dlsym(libc::RTLD_DEFAULT, c"mallinfo2".as_ptr());
+        std::mem::transmute::<*mut libc::c_void, Option<MallInfo2>>(symbol)
+    };
     // SAFETY: the call takes libc's own locks for a moment and returns numbers.
-    unsafe { libc::mallinfo2() }.fordblks as u64
+    info.map_or(0, |info| unsafe { info() }.fordblks as u64)
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
@@ -95,9 +102,11 @@ fn free_in_libc() -> u64 {
 
 /// The mappings of the kernel's list, in its order.
 fn read(list: impl BufRead) -> io::Result<Vec<Mapping>> {
+    // Paths may be any bytes.
     let mut mappings: Vec<Mapping> = Vec::new();
-    for line in list.lines() {
+    for line in list.split(b'\n') {
         let line = line?;
+        let line = String::from_utf8_lossy(&line);
         let mut words = line.split_ascii_whitespace();
         let Some(first) = words.next() else { continue };
         if let Some((start, end)) = first.split_once('-')

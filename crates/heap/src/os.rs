@@ -135,32 +135,51 @@ pub(crate) fn address_space_limit() -> Option<u64> {
     Some(1 << 28)
 }
 
-/// How many bytes of a part of our own mappings are resident. Zero if the kernel won't say.
+/// Which pages of a part of our own mappings are resident: the lowest bit of each byte. None if the kernel won't say.
 #[cfg(not(any(loom, miri)))]
+pub(crate) fn resident_pages(start: usize, pages: &mut [u8]) {
+    // SAFETY: the slice has a byte for each page; the call reads no memory of the range itself.
+    let failed = unsafe {
+        libc::mincore(
+            std::ptr::with_exposed_provenance_mut(start),
+            pages.len() * PAGE_BYTES,
+            pages.as_mut_ptr(),
+        )
+    } != 0;
+    if failed {
+        pages.fill(0);
+    }
+}
+
+#[cfg(any(loom, miri))]
+pub(crate) fn resident_pages(_: usize, pages: &mut [u8]) {
+    pages.fill(1);
+}
+
+/// How many bytes of a part of our own mappings are resident.
 pub(crate) fn resident_bytes(start: usize, bytes: usize) -> u64 {
-    // One byte a page; the buffer is small so that asking does not change the answer.
-    const PAGES: usize = 4096;
-    let mut states = [0_u8; PAGES];
+    // The buffer is small, so that asking does not change the answer.
+    let mut buffer = [0_u8; 4096];
     let (mut at, end) = (start & !(PAGE_BYTES - 1), start + bytes);
     let mut resident_pages = 0;
     while at < end {
-        let pages = (end - at).div_ceil(PAGE_BYTES).min(PAGES);
-        // SAFETY: the buffer has a byte for each page; the call reads no memory of the range itself.
-        let failed = unsafe {
-            libc::mincore(std::ptr::with_exposed_provenance_mut(at), pages * PAGE_BYTES, states.as_mut_ptr())
-        } != 0;
-        if failed {
-            return 0;
-        }
-        resident_pages += states[..pages].iter().filter(|&&state| state & 1 == 1).count();
+        let pages = (end - at).div_ceil(PAGE_BYTES).min(buffer.len());
+        self::resident_pages(at, &mut buffer[..pages]);
+        resident_pages += buffer[..pages].iter().filter(|&&page| page & 1 == 1).count();
         at += pages * PAGE_BYTES;
     }
     (resident_pages * PAGE_BYTES) as u64
 }
 
-#[cfg(any(loom, miri))]
-pub(crate) fn resident_bytes(_: usize, bytes: usize) -> u64 {
-    bytes as u64
+/// Has `child` called in every forked child, before `fork` returns in it.
+pub(crate) fn after_fork_in_child(child: extern "C" fn()) {
+    #[cfg(not(any(loom, miri)))]
+    // SAFETY: the function is called in the child's only thread; it takes no lock and allocates nothing.
+    unsafe {
+        libc::pthread_atfork(None, None, Some(child));
+    }
+    #[cfg(any(loom, miri))]
+    let _ = child;
 }
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {

@@ -40,8 +40,8 @@ pub struct Settings {
     pub interval: Interval,
     /// The unit of ages: see [`plimsoll_core::heap::Generation`].
     pub epoch: Duration,
-    /// Address space for sampled blocks below 32 KiB. At most, and by default, 16 GiB; under `ulimit -v` a sixteenth of
-    /// that limit.
+    /// Address space for sampled blocks below 32 KiB. Rounded up to a power of two; at most, and by
+    /// default, 16 GiB; under `ulimit -v` a sixteenth of that limit.
     pub range: Bytes,
     /// The most different stacks. Each takes up to about 700 bytes.
     pub stacks_max: usize,
@@ -141,17 +141,17 @@ impl fmt::Debug for Profiler {
 
 impl Profiler {
     /// Starts sampling. The first start reserves all memory; later ones go on with it, with the numbers and the
-    /// memory of the first (`interval` alone is taken from `settings` again).
+    /// memory of the first: of their settings only `interval` and `seed` count.
     ///
     /// # Errors
     /// If allocations do not come through a [`Heap`](crate::Heap), if it runs already, or if there is no address space.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
         let _changing = lock(&CHANGING);
-        if !is_installed() {
-            return Err(StartError::NotInstalled);
-        }
         if sampler::interval().is_some() {
             return Err(StartError::Running);
+        }
+        if !is_installed() {
+            return Err(StartError::NotInstalled);
         }
         let shared = match SHARED.get() {
             Some(shared) => shared,
@@ -292,13 +292,11 @@ impl Profiler {
 
     fn status_of(&self, stacks: usize, mappings: Option<&Mappings>) -> ProfilerStatus {
         let engine = self.0.engine;
-        let (mut live_samples, mut small_bytes) = (0, 0);
-        engine.range.visit(|_, sample| {
-            live_samples += 1;
-            small_bytes += sample.size;
-        });
+        let mut live_samples = 0;
+        engine.range.visit(|_, _| live_samples += 1);
         engine.large.visit(|_, _| live_samples += 1);
-        let resident = mappings.map_or(0, Mappings::profiler_bytes);
+        let small_bytes = engine.range.resident_bytes_of_blocks();
+        let resident = mappings.map_or_else(|| engine.resident_bytes(), Mappings::profiler_bytes);
         let samples = engine.samples.load(Relaxed);
         ProfilerStatus {
             running: sampler::interval().is_some(),

@@ -48,7 +48,8 @@ impl Sample {
             return Share { objects: OBJECT, bytes: self.size };
         }
         let weight = f64::from(self.weight);
-        Share { objects: (weight * OBJECT as f64) as u64, bytes: (weight * self.size as f64) as u64 }
+        let whole = |number: f64| number.round() as u64;
+        Share { objects: whole(weight * OBJECT as f64), bytes: whole(weight * self.size as f64) }
     }
 
     /// The sample after `realloc` gave it another size. What it gained counts once.

@@ -1,20 +1,21 @@
 //! When a sample is taken: settings that can change while the program runs, and what a thread does when its
 //! count ran out.
 //!
-//! Off is a count like any other, of half a MiB, after which a thread looks whether it still is: so on and off
-//! are one branch in the allocation path, and a thread learns of a start with its next half MiB.
+//! Off is a count like any other, of half a MiB, after which a thread looks whether it still is: so on and off are one
+//! branch in the allocation path. A count that is drawn longer than that is cut, and drawn again when it runs out: no byte
+//! has a memory, so that changes no probability, and a thread learns of any change with its next half MiB.
 
 use crate::sync::{Acquire, Relaxed, Release};
 use crate::thread::Thread;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-/// How far a thread counts before it looks whether sampling was started.
-const OFF_STEP_BYTES: i64 = 512 * 1024;
+/// How far a thread counts at most before it looks what has changed.
+const STEP_BYTES: i64 = 512 * 1024;
 
 /// The interval in bytes, as the bits of a floating-point number. Zero is off.
 static INTERVAL: AtomicU64 = AtomicU64::new(0);
 /// Rises with every start and stop. What a thread counted in another generation was not drawn from the present
-/// interval, and a count that ran out then is no hit. Odd from the first start on, so no thread begins with it.
+/// interval, and a count that ran out then is no hit. Threads begin with 0, which it never is again.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// Every allocation is sampled with this interval.
@@ -33,22 +34,26 @@ pub(crate) fn stop() {
     GENERATION.fetch_add(1, Release);
 }
 
-/// Another interval: at once for this thread, for the others after their next hit. Nothing if it is stopped.
+/// Another interval: at once for this thread, for the others with their next half MiB. Nothing if it is stopped.
 pub(crate) fn change(interval: f64) {
     let bits = interval.max(EVERY).to_bits();
-    let changed = INTERVAL.fetch_update(Relaxed, Relaxed, |now| (now != 0).then_some(bits)).is_ok();
-    if changed {
+    if INTERVAL.fetch_update(Relaxed, Relaxed, |now| (now != 0).then_some(bits)).is_ok() {
         crate::thread::with(|thread| {
             if thread.generation.get() == GENERATION.load(Acquire) {
-                // No byte has a memory: to draw again at any moment changes no probability.
-                thread.interval.set(interval);
-                thread.left.set(thread.draw(interval));
+                thread.interval.set(f64::from_bits(bits));
+                arm(thread, thread.draw(f64::from_bits(bits)));
             } else {
                 // It has not heard of the last start yet, and draws when it does: with its next allocation.
                 thread.left.set(0);
             }
         });
     }
+}
+
+/// Another interval, unless it was changed by somebody else meanwhile.
+pub(crate) fn adjust(from: f64, to: f64) {
+    // Who lost has nothing to say: a setting was made just now.
+    let _ = INTERVAL.compare_exchange(from.to_bits(), to.to_bits(), Relaxed, Relaxed);
 }
 
 /// The present interval; `None` if it is off.
@@ -64,20 +69,35 @@ pub(crate) fn interval() -> Option<f64> {
 pub(crate) fn hit(thread: &Thread, bytes: usize) -> Option<f64> {
     let generation = GENERATION.load(Acquire);
     let Some(interval) = interval() else {
-        thread.left.set(OFF_STEP_BYTES);
+        thread.left.set(STEP_BYTES);
         thread.generation.set(generation);
         return None;
     };
-    if thread.generation.replace(generation) != generation {
-        // What it counted meant nothing: begin here, with this allocation the first.
+    // How many of the bytes are still to be counted: all, if what it counted before meant nothing; those behind the
+    // step, if the count was cut there; none, if it was a hit.
+    let uncounted = if thread.generation.replace(generation) != generation {
+        Some(bytes as i64)
+    } else if thread.ends_in_hit.get() {
+        None
+    } else {
+        Some(thread.left.get().wrapping_neg())
+    };
+    if let Some(uncounted) = uncounted {
         thread.interval.set(interval);
-        let left = thread.draw(interval) - bytes as i64;
-        thread.left.set(left);
-        if left >= 0 {
+        let gap = thread.draw(interval);
+        if gap >= uncounted {
+            arm(thread, gap - uncounted);
             return None;
         }
     }
-    // Drawn once more, whatever the allocation was larger than the count: it is one sample.
-    thread.left.set(thread.draw(interval));
-    Some(thread.interval.replace(interval))
+    // Drawn once more, however much larger the allocation was than the count: it is one sample.
+    let drawn_at = thread.interval.replace(interval);
+    arm(thread, thread.draw(interval));
+    Some(drawn_at)
+}
+
+/// Lets the thread count this far, or to where it looks again.
+fn arm(thread: &Thread, gap: i64) {
+    thread.ends_in_hit.set(gap <= STEP_BYTES);
+    thread.left.set(gap.min(STEP_BYTES));
 }

@@ -12,12 +12,10 @@ pub(crate) struct Thread {
     pub(crate) interval: Cell<f64>,
     /// The start or stop that this thread has seen: see [`crate::sampler`].
     pub(crate) generation: Cell<u32>,
-    /// Counts sampled operations, for what is done at every so many of them.
-    pub(crate) operations: Cell<u32>,
+    /// Whether `left` runs out with a hit, or only to look what has changed.
+    pub(crate) ends_in_hit: Cell<bool>,
     /// What the thread works at now: see [`crate::label`].
     pub(crate) label: Cell<u32>,
-    /// Which part of the range it takes slots from.
-    pub(crate) shard: Cell<u32>,
     /// The state of its random numbers; zero before the first.
     random: Cell<u64>,
     /// Its stack, once known: lowest address and end.
@@ -32,9 +30,8 @@ thread_local! {
             left: Cell::new(0),
             interval: Cell::new(0.0),
             generation: Cell::new(0),
-            operations: Cell::new(0),
+            ends_in_hit: Cell::new(false),
             label: Cell::new(0),
-            shard: Cell::new(0),
             random: Cell::new(0),
             stack_low: Cell::new(0),
             stack_end: Cell::new(0),
@@ -83,13 +80,17 @@ impl Thread {
     fn seed(&self) -> u64 {
         let here = 0_u8;
         let places = (&raw const *self).addr() ^ (&raw const here).addr().rotate_left(32);
-        let seed = mix(places as u64 ^ mix(crate::os::cycles())) | 1;
-        self.shard.set((seed >> 40) as u32);
-        seed
+        mix(places as u64 ^ mix(crate::os::cycles())) | 1
     }
 
     pub(crate) fn seed_with(&self, seed: u64) {
         self.random.set(mix(seed) | 1);
+    }
+
+    /// Which part of the range it takes slots from: any, as long as it is another than most threads'.
+    pub(crate) fn shard(&self) -> usize {
+        // Its words lie in its own control block, which is pages away from that of any other thread.
+        (mix((&raw const *self).addr() as u64) >> 40) as usize
     }
 
     /// This thread's own stack, if it was looked up before.

@@ -44,7 +44,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if thread::with(|thread| thread.counts_out(layout.size())) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::alloc(&self.inner, layout, false) };
+            return unsafe { engine::alloc(layout, false, &self.inner) };
         }
         // SAFETY: as above.
         unsafe { self.inner.alloc(layout) }
@@ -54,7 +54,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if thread::with(|thread| thread.counts_out(layout.size())) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::alloc(&self.inner, layout, true) };
+            return unsafe { engine::alloc(layout, true, &self.inner) };
         }
         // SAFETY: as above.
         unsafe { self.inner.alloc_zeroed(layout) }
@@ -64,11 +64,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if engine::may_be_ours(block) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::dealloc_small(&self.inner, block, layout) };
+            return unsafe { engine::dealloc_small(block, layout, &self.inner) };
         }
         if layout.size() >= LARGE_BYTES {
             // SAFETY: as above.
-            return unsafe { engine::dealloc_large(&self.inner, block, layout) };
+            return unsafe { engine::dealloc_large(block, layout, &self.inner) };
         }
         // SAFETY: as above.
         unsafe { self.inner.dealloc(block, layout) }
@@ -78,13 +78,13 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         if engine::may_be_ours(block) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::realloc_small(&self.inner, block, layout, new_size) };
+            return unsafe { engine::realloc_small(block, layout, new_size, &self.inner) };
         }
         if layout.size() >= LARGE_BYTES {
             // SAFETY: as above.
-            return unsafe { engine::realloc_large(&self.inner, block, layout, new_size) };
+            return unsafe { engine::realloc_large(block, layout, new_size, &self.inner) };
         }
         // SAFETY: as above.
-        unsafe { engine::realloc_unsampled(&self.inner, block, layout, new_size) }
+        unsafe { engine::realloc_unsampled(block, layout, new_size, &self.inner) }
     }
 }

@@ -44,7 +44,7 @@ pub struct ProfilerStatus {
     pub stacks: u64,
     /// Not followed because the table of large blocks was full.
     pub dropped_large: u64,
-    /// Not followed because the range of small blocks was full.
+    /// Not followed because the range of small blocks was full, or because they are aligned to more than 4 KiB.
     pub dropped_small: u64,
     /// Not followed because the table of stacks was full.
     pub dropped_stacks: u64,

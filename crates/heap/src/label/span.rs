@@ -26,7 +26,8 @@ pub struct SpanLabels;
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLabels {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id) {
-            span.extensions_mut().insert(Label::new(attributes.metadata().name()));
+            // In place of that of another such layer.
+            span.extensions_mut().replace(Label::new(attributes.metadata().name()));
         }
     }
 

@@ -176,6 +176,7 @@ impl Range {
                 Err(used_up) => {
                     let chunk = self.open_chunk(class, number)?;
                     if bin.renew(used_up, chunk) {
+                        self.chunks[chunk as usize + 1].store(READY, Release);
                         return Some(self.slot_at(chunk, 0));
                     }
                     self.spare.push(chunk + 1, &Spares(&self.chunks));
@@ -222,6 +223,31 @@ impl Range {
         }
     }
 
+    /// How many of the bytes that the program asked for, of blocks in the range, are resident.
+    pub(crate) fn resident_bytes_of_blocks(&self) -> u64 {
+        let mut pages = [0; CHUNK_BYTES / os::PAGE_BYTES];
+        let (mut known, mut sum) = (usize::MAX, 0);
+        self.visit(|block, sample| {
+            let chunk = (block - self.start()) >> CHUNK_BITS;
+            let start = self.start() + (chunk << CHUNK_BITS);
+            if chunk != known {
+                os::resident_pages(start, &mut pages);
+                known = chunk;
+            }
+            // Blocks do not reach over their chunk.
+            let end = (block + sample.size as usize).min(start + CHUNK_BYTES);
+            let mut at = block;
+            while at < end {
+                let page_end = ((at | (os::PAGE_BYTES - 1)) + 1).min(end);
+                if pages[(at - start) / os::PAGE_BYTES] & 1 == 1 {
+                    sum += (page_end - at) as u64;
+                }
+                at = page_end;
+            }
+        });
+        sum
+    }
+
     /// Where it and the tables beside it are.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let range = self.start()..self.start() + self.bytes;
@@ -251,7 +277,6 @@ impl Range {
         head.slots.store(slots as u32, Relaxed);
         head.reciprocal.store((1_u64 << 32).div_ceil(slot_bytes as u64) as u32, Relaxed);
         head.bin.store(bin as u32, Relaxed);
-        self.chunks[chunk as usize + 1].store(READY, Release);
         Some(chunk)
     }
 
@@ -260,7 +285,12 @@ impl Range {
         let next = |opened: usize| (opened < chunks).then_some(opened + 1);
         let chunk = self.opened.fetch_update(AcqRel, Acquire, next).ok()?;
         let start = self.start.as_ptr().wrapping_add(chunk << CHUNK_BITS);
-        os::make_writable(start, CHUNK_BYTES).then_some(chunk as u32)
+        if os::make_writable(start, CHUNK_BYTES) {
+            return Some(chunk as u32);
+        }
+        // No memory at this moment. Unless another one was opened behind it, the chunk is not lost.
+        let _ = self.opened.compare_exchange(chunk + 1, chunk, AcqRel, Relaxed);
+        None
     }
 
     fn head(&self, chunk: u32) -> &Head {

@@ -62,8 +62,9 @@ impl StackCell {
     pub(crate) fn born(&self, sample: &Sample, now: u32) {
         self.turn(now);
         let share = sample.share();
-        self.allocated_objects.fetch_add(share.objects, Relaxed);
-        self.allocated_bytes.fetch_add(share.bytes, Relaxed);
+        // Released: who sees these numbers sees the addresses that they belong to.
+        self.allocated_objects.fetch_add(share.objects, Release);
+        self.allocated_bytes.fetch_add(share.bytes, Release);
         let bytes = share.bytes.cast_signed();
         self.live[cohorts::counter(sample.born, now)].fetch_add(cohorts::pack(1, bytes), Relaxed);
     }
@@ -103,8 +104,8 @@ impl StackCell {
 
     /// Arranges the live counters for an epoch. Whoever comes first does it; the others count on meanwhile.
     ///
-    /// A thread that read the old epoch and counts only now puts its one into a counter that has moved on: it
-    /// is then counted in a neighbouring age, never lost.
+    /// Who counts at the very moment of that may put its one into a counter that is just moved: it is then counted in
+    /// another age, usually a neighbouring one, until it dies. It is never lost.
     fn turn(&self, now: u32) {
         let from = self.turned.load(Acquire);
         if from >= now {
@@ -121,6 +122,11 @@ impl StackCell {
             }
         }
         self.turned.store(now, Release);
+    }
+
+    /// See [`super::Stacks::after_fork`]. What was on its way from one counter to another is missing in the child's ages.
+    pub(super) fn after_fork(&self) {
+        self.turned.fetch_and(!TURNING, Relaxed);
     }
 
     /// Arranged for `now` from the start, since it was never used before.
@@ -156,14 +162,15 @@ impl StackCell {
     }
 
     fn copy_as_is(&self, out: &mut StackCopy) {
-        out.packed_at = self.packed_at.load(Relaxed);
-        out.packed_length = self.packed_length.load(Relaxed);
         out.longest_chain = self.longest_chain.load(Relaxed);
         // What was freed is read before what was allocated: so it never seems that more was freed.
         out.freed_objects = self.freed_objects.load(Acquire);
         out.freed_bytes = self.freed_bytes.load(Acquire);
-        out.allocated_objects = self.allocated_objects.load(Relaxed);
-        out.allocated_bytes = self.allocated_bytes.load(Relaxed);
+        out.allocated_objects = self.allocated_objects.load(Acquire);
+        out.allocated_bytes = self.allocated_bytes.load(Acquire);
+        // After the amounts: where there are any, there are addresses.
+        out.packed_at = self.packed_at.load(Relaxed);
+        out.packed_length = self.packed_length.load(Relaxed);
         out.grown = self.grown.load(Relaxed);
         out.grown_bytes = self.grown_bytes.load(Relaxed);
         for (to, from) in out.died.iter_mut().zip(&self.died) {

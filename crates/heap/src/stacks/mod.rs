@@ -119,11 +119,8 @@ impl Stacks {
     #[cold]
     fn add(&self, hash: u64, addresses: &[u64], truncated: bool, epoch: u32) -> Option<u32> {
         let index = self.roomy_index()?;
-        let stack = self.opened.fetch_add(1, Relaxed);
-        if stack as usize >= self.cells.len() {
-            self.opened.fetch_sub(1, Relaxed);
-            return None;
-        }
+        let next = |opened: u32| ((opened as usize) < self.cells.len()).then_some(opened + 1);
+        let stack = self.opened.fetch_update(AcqRel, Acquire, next).ok()?;
         let cell = self.cell(stack);
         let (packed_at, packed_length) = self.pack(addresses, truncated);
         cell.hash.store(hash, Relaxed);
@@ -165,16 +162,19 @@ impl Stacks {
         let mut bytes = [0; PACKED_MAX];
         let (count, length) = packing::pack(addresses, &mut bytes);
         let words = length.div_ceil(4);
-        let at = self.packed_words.fetch_add(words as u32, Relaxed) as usize;
-        if at + words > self.packed.len() {
-            self.packed_words.fetch_sub(words as u32, Relaxed);
-            return (0, LONGER);
-        }
+        let next = |used: u32| (used as usize + words <= self.packed.len()).then_some(used + words as u32);
+        let Ok(at) = self.packed_words.fetch_update(Relaxed, Relaxed, next) else { return (0, LONGER) };
+        let at = at as usize;
         for (cell, chunk) in self.packed[at..at + words].iter().zip(bytes.chunks_exact(4)) {
             cell.store(u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]), Relaxed);
         }
         let longer = if truncated || count < addresses.len() { LONGER } else { 0 };
         (at as u32, length as u32 | longer)
+    }
+
+    /// In a forked child: whoever was arranging counters in another thread is not there to end it.
+    pub(crate) fn after_fork(&self) {
+        self.cells[..self.opened()].iter().for_each(StackCell::after_fork);
     }
 
     /// How many cells are in use, the other stack's among them.
