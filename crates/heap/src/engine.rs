@@ -10,7 +10,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use crate::capture::{self, Stack};
 use crate::cost::Cost;
@@ -23,10 +23,8 @@ use crate::stacks::Stacks;
 use crate::sync::{Acquire, Relaxed, Release};
 use crate::thread::{self, Thread};
 use crate::unwind::Registers;
+use crate::wrapper::Heap;
 
-/// Where the range begins, for the wrapper's test. Before there is one, no address is less than
-/// [`range::SPAN_BYTES`] above: user space ends far below.
-static RANGE_START: AtomicUsize = AtomicUsize::new(1 << 63);
 static ENGINE: AtomicPtr<Engine> = AtomicPtr::new(std::ptr::null_mut());
 
 /// See the head of this file.
@@ -35,21 +33,15 @@ pub(crate) struct Engine {
     pub(crate) large: Large,
     pub(crate) stacks: Stacks,
     pub(crate) cost: Cost,
-    /// The epoch at the last look at the clock.
+    /// The epoch at the last look at the clock, and when it ends.
     now: AtomicU32,
+    ends_ns: AtomicU64,
     /// When epoch 0 began, and how long each is.
     started_ns: u64,
     epoch_ns: u64,
-    pub(crate) samples: AtomicU64,
     pub(crate) dropped_large: AtomicU64,
     pub(crate) dropped_small: AtomicU64,
     pub(crate) truncated: AtomicU64,
-}
-
-/// Whether an address may be of the range: a subtraction and a comparison.
-#[inline(always)]
-pub(crate) fn may_be_ours(block: *mut u8) -> bool {
-    block.addr().wrapping_sub(RANGE_START.load(Relaxed)) >> range::SPAN_BITS == 0
 }
 
 extern "C" fn after_fork() {
@@ -78,9 +70,9 @@ impl Engine {
             stacks: Stacks::reserve(stacks_max)?,
             cost: Cost::new(),
             now: AtomicU32::new(0),
+            ends_ns: AtomicU64::new(0),
             started_ns: os::coarse_ns(),
             epoch_ns: epoch_ns.max(1),
-            samples: AtomicU64::new(0),
             dropped_large: AtomicU64::new(0),
             dropped_small: AtomicU64::new(0),
             truncated: AtomicU64::new(0),
@@ -90,9 +82,6 @@ impl Engine {
     /// Makes this the process's engine: from here on frees come by.
     pub(crate) fn publish(self) -> &'static Self {
         let engine = Box::leak(Box::new(self));
-        // First what a free asks, then what an allocation needs: no block of the range is freed by somebody who does not
-        // know of it.
-        RANGE_START.store(engine.range.start(), Release);
         ENGINE.store(engine, Release);
         os::after_fork_in_child(after_fork);
         engine
@@ -112,12 +101,20 @@ impl Engine {
         self.addresses().into_iter().map(|part| os::resident_bytes(part.start, part.len())).sum()
     }
 
-    /// The present epoch, after a look at the clock.
+    /// The present epoch, after a look at the clock: some nanoseconds, so every birth and death takes one.
     pub(crate) fn look_at_clock(&self) -> u32 {
-        let epochs = os::coarse_ns().saturating_sub(self.started_ns) / self.epoch_ns;
+        let now_ns = os::coarse_ns();
+        if now_ns >= self.ends_ns.load(Acquire) { self.next_epoch(now_ns) } else { self.now.load(Relaxed) }
+    }
+
+    #[cold]
+    fn next_epoch(&self, now_ns: u64) -> u32 {
+        let epochs = now_ns.saturating_sub(self.started_ns) / self.epoch_ns;
         let now = u32::try_from(epochs).unwrap_or(u32::MAX) & (u32::MAX >> 1);
-        let known = self.now.load(Relaxed);
-        if now > known { self.now.fetch_max(now, Relaxed).max(now) } else { known }
+        let now = self.now.fetch_max(now, Relaxed).max(now);
+        // Last, so that who finds it in the future finds an epoch that is not of the past.
+        self.ends_ns.fetch_max(self.started_ns + (u64::from(now) + 1) * self.epoch_ns, Release);
+        now
     }
 
     pub(crate) fn epoch_ns(&self) -> u64 {
@@ -141,7 +138,6 @@ impl Engine {
         if stack.truncated {
             self.truncated.fetch_add(1, Relaxed);
         }
-        self.samples.fetch_add(1, Relaxed);
         let sample = Sample {
             stack: number,
             born: epoch,
@@ -195,14 +191,15 @@ impl Engine {
 /// As [`GlobalAlloc::alloc`] and `alloc_zeroed`.
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn alloc<A: GlobalAlloc>(layout: Layout, zeroed: bool, inner: &A) -> *mut u8 {
+pub(crate) unsafe fn alloc<A: GlobalAlloc>(layout: Layout, zeroed: bool, heap: &Heap<A>) -> *mut u8 {
     // Taken here, so that none of our own functions is in the stack.
     let here = Registers::here();
     // SAFETY: the caller's promise is handed on.
-    let plain = || unsafe { if zeroed { inner.alloc_zeroed(layout) } else { inner.alloc(layout) } };
+    let plain = || unsafe { if zeroed { heap.inner.alloc_zeroed(layout) } else { heap.inner.alloc(layout) } };
     thread::with(|thread| {
         let Some(interval) = sampler::hit(thread, layout.size()) else { return plain() };
         let Some(engine) = engine() else { return plain() };
+        heap.learn(engine.range.start());
         let weight = sample::weight(layout.size() as u64, interval);
         if layout.size() < LARGE_BYTES {
             let _timed = engine.cost.timed();
@@ -231,7 +228,7 @@ pub(crate) unsafe fn alloc<A: GlobalAlloc>(layout: Layout, zeroed: bool, inner: 
 /// As [`GlobalAlloc::dealloc`].
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn dealloc_small<A: GlobalAlloc>(block: *mut u8, layout: Layout, inner: &A) {
+pub(crate) unsafe fn dealloc_small<A: GlobalAlloc>(block: *mut u8, layout: Layout, heap: &Heap<A>) {
     match (engine(), NonNull::new(block)) {
         (Some(engine), Some(ours)) if engine.range.holds(block) => {
             let _timed = engine.cost.timed();
@@ -239,9 +236,9 @@ pub(crate) unsafe fn dealloc_small<A: GlobalAlloc>(block: *mut u8, layout: Layou
         }
         // Near the range, which is smaller than it might be: as if it were anywhere else.
         // SAFETY: the caller's promise is handed on.
-        _ if layout.size() >= LARGE_BYTES => unsafe { dealloc_large(block, layout, inner) },
+        _ if layout.size() >= LARGE_BYTES => unsafe { dealloc_large(block, layout, heap) },
         // SAFETY: the caller's promise is handed on.
-        _ => unsafe { inner.dealloc(block, layout) },
+        _ => unsafe { heap.inner.dealloc(block, layout) },
     }
 }
 
@@ -251,7 +248,7 @@ pub(crate) unsafe fn dealloc_small<A: GlobalAlloc>(block: *mut u8, layout: Layou
 /// As [`GlobalAlloc::dealloc`].
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn dealloc_large<A: GlobalAlloc>(block: *mut u8, layout: Layout, inner: &A) {
+pub(crate) unsafe fn dealloc_large<A: GlobalAlloc>(block: *mut u8, layout: Layout, heap: &Heap<A>) {
     if let Some(engine) = engine()
         && let Some(sample) = engine.large.remove(block.addr())
     {
@@ -259,7 +256,7 @@ pub(crate) unsafe fn dealloc_large<A: GlobalAlloc>(block: *mut u8, layout: Layou
         engine.died(&sample);
     }
     // SAFETY: the caller's promise is handed on.
-    unsafe { inner.dealloc(block, layout) }
+    unsafe { heap.inner.dealloc(block, layout) }
 }
 
 /// Resizes a block whose address may be of the range.
@@ -272,7 +269,7 @@ pub(crate) unsafe fn realloc_small<A: GlobalAlloc>(
     block: *mut u8,
     layout: Layout,
     new_size: usize,
-    inner: &A,
+    heap: &Heap<A>,
 ) -> *mut u8 {
     let (Some(engine), Some(ours)) =
         (engine().filter(|engine| engine.range.holds(block)), NonNull::new(block))
@@ -280,10 +277,10 @@ pub(crate) unsafe fn realloc_small<A: GlobalAlloc>(
         // Near the range, which is smaller than it might be: as if it were anywhere else.
         if layout.size() >= LARGE_BYTES {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { realloc_large(block, layout, new_size, inner) };
+            return unsafe { realloc_large(block, layout, new_size, heap) };
         }
         // SAFETY: the caller's promise is handed on.
-        return unsafe { realloc_unsampled(block, layout, new_size, inner) };
+        return unsafe { realloc_unsampled(block, layout, new_size, heap) };
     };
     thread::with(|thread| {
         let _timed = engine.cost.timed();
@@ -311,7 +308,7 @@ pub(crate) unsafe fn realloc_small<A: GlobalAlloc>(
             }
             None => {
                 // SAFETY: a valid layout that is not empty.
-                let to = unsafe { inner.alloc(new_layout) };
+                let to = unsafe { heap.inner.alloc(new_layout) };
                 if to.is_null() {
                     return to;
                 }
@@ -352,34 +349,35 @@ pub(crate) unsafe fn realloc_large<A: GlobalAlloc>(
     block: *mut u8,
     layout: Layout,
     new_size: usize,
-    inner: &A,
+    heap: &Heap<A>,
 ) -> *mut u8 {
     let sampled = engine().and_then(|engine| Some((engine, engine.large.remove(block.addr())?)));
     let Some((engine, before)) = sampled else {
         // SAFETY: the caller's promise is handed on.
-        return unsafe { realloc_unsampled(block, layout, new_size, inner) };
+        return unsafe { realloc_unsampled(block, layout, new_size, heap) };
     };
     thread::with(|thread| {
         let after = before.resized(new_size as u64);
         if new_size < LARGE_BYTES {
             // SAFETY: the new size is not zero and less than the old, which was a valid layout.
             let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+            heap.learn(engine.range.start());
             if let Some(to) = engine.slot(thread, new_layout) {
                 // SAFETY: the slot is ours and at least this large; the block is larger.
                 unsafe { block.copy_to_nonoverlapping(to.block.as_ptr(), new_size) };
                 engine.resized(&before, &after);
                 to.sample.put(&after);
                 // SAFETY: the caller gives the block up.
-                unsafe { inner.dealloc(block, layout) };
+                unsafe { heap.inner.dealloc(block, layout) };
                 return to.block.as_ptr();
             }
             engine.died(&before);
             // SAFETY: the caller's promise is handed on.
-            let to = unsafe { inner.realloc(block, layout, new_size) };
+            let to = unsafe { heap.inner.realloc(block, layout, new_size) };
             return to;
         }
         // SAFETY: the caller's promise is handed on.
-        let to = unsafe { inner.realloc(block, layout, new_size) };
+        let to = unsafe { heap.inner.realloc(block, layout, new_size) };
         if to.is_null() {
             // The old block is still there, and still a sample.
             engine.insert(block, &before);
@@ -401,15 +399,15 @@ pub(crate) unsafe fn realloc_unsampled<A: GlobalAlloc>(
     block: *mut u8,
     layout: Layout,
     new_size: usize,
-    inner: &A,
+    heap: &Heap<A>,
 ) -> *mut u8 {
     let added = new_size.saturating_sub(layout.size());
     if added > 0 && thread::with(|thread| thread.counts_out(added)) {
         // SAFETY: the caller's promise is handed on.
-        return unsafe { grow(block, layout, new_size, inner) };
+        return unsafe { grow(block, layout, new_size, heap) };
     }
     // SAFETY: the caller's promise is handed on.
-    unsafe { inner.realloc(block, layout, new_size) }
+    unsafe { heap.inner.realloc(block, layout, new_size) }
 }
 
 /// The thread's count ran out with the growth of a block that was no sample.
@@ -418,10 +416,10 @@ pub(crate) unsafe fn realloc_unsampled<A: GlobalAlloc>(
 /// As [`GlobalAlloc::realloc`], with a new size above the old.
 #[cold]
 #[inline(never)]
-unsafe fn grow<A: GlobalAlloc>(block: *mut u8, layout: Layout, new_size: usize, inner: &A) -> *mut u8 {
+unsafe fn grow<A: GlobalAlloc>(block: *mut u8, layout: Layout, new_size: usize, heap: &Heap<A>) -> *mut u8 {
     let here = Registers::here();
     // SAFETY: the caller's promise is handed on.
-    let plain = || unsafe { inner.realloc(block, layout, new_size) };
+    let plain = || unsafe { heap.inner.realloc(block, layout, new_size) };
     thread::with(|thread| {
         let added = new_size - layout.size();
         let Some(interval) = sampler::hit(thread, added) else { return plain() };
@@ -439,11 +437,12 @@ unsafe fn grow<A: GlobalAlloc>(block: *mut u8, layout: Layout, new_size: usize, 
         // SAFETY: the new size is not zero and small.
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         let _timed = engine.cost.timed();
+        heap.learn(engine.range.start());
         let Some(slot) = engine.slot(thread, roomy(layout, new_layout)) else { return plain() };
         // SAFETY: the slot is ours and larger than the old block, which the caller gives up.
         unsafe {
             block.copy_to_nonoverlapping(slot.block.as_ptr(), layout.size());
-            inner.dealloc(block, layout);
+            heap.inner.dealloc(block, layout);
         }
         slot.sample.put(&engine.born(thread, here, new_size, weight));
         slot.block.as_ptr()

@@ -235,7 +235,7 @@ impl Profiler {
             }
         }
         let mappings = Mappings::read(engine).ok();
-        snapshot.status = self.status_of(copies.len(), mappings.as_ref());
+        snapshot.status = self.status_of(&copies, mappings.as_ref());
         snapshot.memory = mappings
             .map(|mappings| memory::parts(&mappings, snapshot.live().bytes, snapshot.status.own_bytes));
         snapshot
@@ -287,17 +287,17 @@ impl Profiler {
     /// How the profiler itself does. Reads the kernel's list of mappings, and walks the sampled blocks to tell
     /// their bytes from its own: milliseconds.
     pub fn status(&self) -> ProfilerStatus {
-        self.status_of(self.0.engine.stacks.opened(), Mappings::read(self.0.engine).ok().as_ref())
+        self.status_of(&self.copy(self.0.engine.look_at_clock()), Mappings::read(self.0.engine).ok().as_ref())
     }
 
-    fn status_of(&self, stacks: usize, mappings: Option<&Mappings>) -> ProfilerStatus {
+    fn status_of(&self, stacks: &[StackCopy], mappings: Option<&Mappings>) -> ProfilerStatus {
         let engine = self.0.engine;
         let mut live_samples = 0;
         engine.range.visit(|_, _| live_samples += 1);
         engine.large.visit(|_, _| live_samples += 1);
         let small_bytes = engine.range.resident_bytes_of_blocks();
         let resident = mappings.map_or_else(|| engine.resident_bytes(), Mappings::profiler_bytes);
-        let samples = engine.samples.load(Relaxed);
+        let samples = stacks.iter().map(StackCopy::samples).sum();
         ProfilerStatus {
             running: sampler::interval().is_some(),
             interval_bytes: sampler::interval().unwrap_or(0.0) as u64,
@@ -308,7 +308,7 @@ impl Profiler {
                 / Duration::from_nanos(engine.running_for_ns()).as_secs_f64().max(0.001),
             live_samples,
             // The other stack is none.
-            stacks: stacks.saturating_sub(1) as u64,
+            stacks: stacks.len().saturating_sub(1) as u64,
             dropped_large: engine.dropped_large.load(Relaxed),
             dropped_small: engine.dropped_small.load(Relaxed),
             dropped_stacks: engine.stacks.dropped.load(Relaxed),

@@ -1,9 +1,10 @@
 //! The allocator that a program installs. What is in this file runs for every allocation.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::engine;
-use crate::range::LARGE_BYTES;
+use crate::range::{LARGE_BYTES, SPAN_BITS};
 use crate::thread;
 
 /// A global allocator that samples what goes through it, around any other.
@@ -20,20 +21,40 @@ use crate::thread;
 /// ```
 #[derive(Debug)]
 pub struct Heap<A = System> {
-    inner: A,
+    pub(crate) inner: A,
+    /// Where the range of sampled blocks begins, once this allocator has served one from it. It is kept here because the
+    /// program's own static is nearer to the allocation path than one of this crate.
+    range_start: AtomicUsize,
 }
+
+/// Before there is a range, no address is less than a range's length above its start: user space ends far below.
+const NOWHERE: usize = 1 << 63;
 
 impl Heap {
     /// Around the system's allocator.
     pub const fn system() -> Self {
-        Self { inner: System }
+        Self::wrap(System)
     }
 }
 
 impl<A> Heap<A> {
     /// Around `inner`.
     pub const fn wrap(inner: A) -> Self {
-        Self { inner }
+        Self { inner, range_start: AtomicUsize::new(NOWHERE) }
+    }
+
+    /// From here on blocks may come from the range that begins there. Whoever frees one got it from a thread that called
+    /// this before, so it has heard of it.
+    pub(crate) fn learn(&self, range_start: usize) {
+        if self.range_start.load(Relaxed) != range_start {
+            self.range_start.store(range_start, Relaxed);
+        }
+    }
+
+    /// Whether an address may be of the range: a subtraction and a comparison.
+    #[inline(always)]
+    fn may_be_ours(&self, block: *mut u8) -> bool {
+        block.addr().wrapping_sub(self.range_start.load(Relaxed)) >> SPAN_BITS == 0
     }
 }
 
@@ -44,7 +65,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if thread::with(|thread| thread.counts_out(layout.size())) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::alloc(layout, false, &self.inner) };
+            return unsafe { engine::alloc(layout, false, self) };
         }
         // SAFETY: as above.
         unsafe { self.inner.alloc(layout) }
@@ -54,7 +75,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if thread::with(|thread| thread.counts_out(layout.size())) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::alloc(layout, true, &self.inner) };
+            return unsafe { engine::alloc(layout, true, self) };
         }
         // SAFETY: as above.
         unsafe { self.inner.alloc_zeroed(layout) }
@@ -62,13 +83,13 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if engine::may_be_ours(block) {
+        if self.may_be_ours(block) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::dealloc_small(block, layout, &self.inner) };
+            return unsafe { engine::dealloc_small(block, layout, self) };
         }
         if layout.size() >= LARGE_BYTES {
             // SAFETY: as above.
-            return unsafe { engine::dealloc_large(block, layout, &self.inner) };
+            return unsafe { engine::dealloc_large(block, layout, self) };
         }
         // SAFETY: as above.
         unsafe { self.inner.dealloc(block, layout) }
@@ -76,15 +97,15 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        if engine::may_be_ours(block) {
+        if self.may_be_ours(block) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::realloc_small(block, layout, new_size, &self.inner) };
+            return unsafe { engine::realloc_small(block, layout, new_size, self) };
         }
         if layout.size() >= LARGE_BYTES {
             // SAFETY: as above.
-            return unsafe { engine::realloc_large(block, layout, new_size, &self.inner) };
+            return unsafe { engine::realloc_large(block, layout, new_size, self) };
         }
         // SAFETY: as above.
-        unsafe { engine::realloc_unsampled(block, layout, new_size, &self.inner) }
+        unsafe { engine::realloc_unsampled(block, layout, new_size, self) }
     }
 }

@@ -189,6 +189,12 @@ impl StackCopy {
         Self { packed_at: 1, ..Self::default() }
     }
 
+    /// How many samples there were, live ones among them.
+    pub(crate) fn samples(&self) -> u64 {
+        let live: i64 = self.live.iter().map(|&word| cohorts::unpack(word).0).sum();
+        self.died.iter().sum::<u64>() + live.max(0).cast_unsigned()
+    }
+
     pub(crate) fn allocated(&self) -> Amount {
         Amount { objects: self.allocated_objects.div_ceil(OBJECT), bytes: self.allocated_bytes }
     }
