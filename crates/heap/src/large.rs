@@ -5,7 +5,7 @@
 //! be thousands of threads: the table takes no lock.
 //!
 //! An address has two buckets of eight places in each table, and is in one of those or not at all: looking
-//! something up that is not there, the usual case, reads two cache lines, however full the table is and
+//! something up that is not there, the usual case, reads two cache lines for each table, however full that is and
 //! whatever was deleted before. When both buckets are full, the next, four times larger, table is opened; when
 //! all are, the caller counts one dropped. Tables are never closed.
 //!

@@ -81,14 +81,20 @@ fn profiler(status: &Status, out: &mut impl Write) -> io::Result<()> {
         f64::from(status.cost_ppm) / 10_000.0,
         Bytes::new(status.own_bytes)
     )?;
-    let lost = [status.dropped_large, status.dropped_small, status.dropped_stacks, status.truncated];
+    let lost = [status.dropped_large, status.dropped_small, status.dropped_stacks];
     if lost.iter().any(|&count| count > 0) {
-        let [large, small, stacks, truncated] = lost;
+        let [large, small, stacks] = lost;
         writeln!(
             out,
-            "{:10} not followed: {large} large, {small} small, {stacks} for want of stacks; \
-             {truncated} with a stack that was cut",
+            "{:10} not followed: {large} large, {small} small; {stacks} without their stack",
             "LOST"
+        )?;
+    }
+    if status.truncated > 0 {
+        writeln!(
+            out,
+            "{:10} {} samples have a stack of which only the leaf end is kept",
+            "cut", status.truncated
         )?;
     }
     if status.range_bytes < status.range_wanted_bytes {
