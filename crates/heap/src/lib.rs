@@ -46,6 +46,8 @@ mod engine;
 #[cfg(not(loom))]
 mod history;
 #[cfg(not(loom))]
+mod hooks;
+#[cfg(not(loom))]
 pub mod label;
 #[cfg(not(loom))]
 mod memory;

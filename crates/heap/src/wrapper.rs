@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::engine;
+use crate::hooks;
 use crate::range::{LARGE_BYTES, SPAN_BITS};
 use crate::thread;
 
@@ -65,7 +65,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if thread::with(|thread| thread.counts_out(layout.size())) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::alloc(layout, false, self) };
+            return unsafe { hooks::alloc(layout, false, self) };
         }
         // SAFETY: as above.
         unsafe { self.inner.alloc(layout) }
@@ -75,7 +75,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if thread::with(|thread| thread.counts_out(layout.size())) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::alloc(layout, true, self) };
+            return unsafe { hooks::alloc(layout, true, self) };
         }
         // SAFETY: as above.
         unsafe { self.inner.alloc_zeroed(layout) }
@@ -85,11 +85,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if self.may_be_ours(block) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::dealloc_small(block, layout, self) };
+            return unsafe { hooks::dealloc_small(block, layout, self) };
         }
         if layout.size() >= LARGE_BYTES {
             // SAFETY: as above.
-            return unsafe { engine::dealloc_large(block, layout, self) };
+            return unsafe { hooks::dealloc_large(block, layout, self) };
         }
         // SAFETY: as above.
         unsafe { self.inner.dealloc(block, layout) }
@@ -99,13 +99,13 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Heap<A> {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         if self.may_be_ours(block) {
             // SAFETY: the caller's promise is handed on.
-            return unsafe { engine::realloc_small(block, layout, new_size, self) };
+            return unsafe { hooks::realloc_small(block, layout, new_size, self) };
         }
         if layout.size() >= LARGE_BYTES {
             // SAFETY: as above.
-            return unsafe { engine::realloc_large(block, layout, new_size, self) };
+            return unsafe { hooks::realloc_large(block, layout, new_size, self) };
         }
         // SAFETY: as above.
-        unsafe { engine::realloc_unsampled(block, layout, new_size, self) }
+        unsafe { hooks::realloc_unsampled(block, layout, new_size, self) }
     }
 }
