@@ -30,7 +30,8 @@ const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// How long a test binary may run.
 const SECONDS_MAX: u64 = 120;
 /// Test binaries that may run longer, by the beginning of their name, and why.
-const LONGER: [Longer; 2] = [
+const LONGER: [Longer; 3] = [
+    Longer { prefix: "estimator", seconds_max: 400, reason: "it makes a thousand trials of each kind" },
     Longer { prefix: "loom_", seconds_max: 900, reason: "it goes through every interleaving of its threads" },
     Longer {
         prefix: "serve_first_light",
