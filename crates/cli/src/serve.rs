@@ -25,7 +25,8 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     logs::start(&loaded.settings);
     let settings = &loaded.settings;
     // First what is wrong on every machine, then what this one lacks.
-    let service = Service::new(settings, profiler::start(&settings.heap))?;
+    let profiler = profiler::start(&settings.heap);
+    let service = Service::new(settings, profiler.source())?;
     descriptors::make_room(settings.max_connections + settings.http.api_connections)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -40,6 +41,7 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         let mut terminate = on(SignalKind::terminate())?;
         out::print(&format!("listening on http://{addr}\n"))?;
         tracing::info!(%addr, memory_limit = %settings.memory_limit, "serving");
+        profiler.tell();
         let running = service.run(listener);
         let mut running = std::pin::pin!(running);
         tokio::select! {
