@@ -133,7 +133,7 @@ fn the_flag_names_the_file_before_the_environment_does() {
 #[test]
 fn every_setting_can_be_written_in_the_file() {
     let mut text = String::new();
-    for section in ["", "pool", "ingest", "publish", "hub", "http", "monitor"] {
+    for section in ["", "pool", "ingest", "publish", "hub", "http", "monitor", "heap"] {
         if !section.is_empty() {
             text += &format!("[{section}]\n");
         }
