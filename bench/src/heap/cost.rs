@@ -171,6 +171,10 @@ impl Unit<'_> {
         let ns = Spread::of(self.ns(number)?).expect("there is at least one round");
         let mut row = Row::default();
         row.figures.insert("cpu_ns_per_operation".to_owned(), spread_json(&ns));
+        // Not in the table, but the first thing to look at when a time is strange.
+        let faults = self.readings[number].iter().map(|reading| reading.number("page_faults"));
+        let faults = Spread::of(faults.collect::<Result<Vec<f64>, Trouble>>()?);
+        row.figures.extend(faults.map(|faults| ("page_faults".to_owned(), spread_json(&faults))));
         let limit = limits::COST
             .iter()
             .find(|limit| limit.setups.contains(&setup.name) && limit.workloads.contains(&self.work.name));
