@@ -53,7 +53,7 @@ const ALLOCATOR_FUNCTIONS: [&str; 27] = [
 /// Nothing may stand here that calls a program's code: tools drop all that a match called. So of the profiler only
 /// what is below `alloc`, and not `plimsoll_heap::label`, under which a program's futures are polled; and of the
 /// language's library what leads from a collection to the allocator, but no collection, which clones and compares.
-const ALLOCATOR_PREFIXES: [&str; 34] = [
+const ALLOCATOR_PREFIXES: [&str; 37] = [
     "alloc::alloc::",
     "alloc::raw_vec::",
     "alloc::boxed::box_new_uninit",
@@ -71,10 +71,13 @@ const ALLOCATOR_PREFIXES: [&str; 34] = [
     "plimsoll_heap::Heap",
     "plimsoll_heap::capture::",
     "plimsoll_heap::engine::",
+    "plimsoll_heap::hooks::",
     "plimsoll_heap::large::",
     "plimsoll_heap::range::",
     "plimsoll_heap::sample::",
+    "plimsoll_heap::sampler::",
     "plimsoll_heap::stacks::",
+    "plimsoll_heap::thread::",
     "plimsoll_heap::unwind::",
     "plimsoll_heap::wrapper::",
     "plimsoll_preload::",
@@ -314,6 +317,7 @@ mod tests {
             "__rustc::__rust_alloc",
             "__rustc::__rdl_alloc",
             "plimsoll_heap::sample::take",
+            "plimsoll_heap::hooks::realloc_unsampled",
             "<plimsoll_heap::Heap<A> as core::alloc::global::GlobalAlloc>::alloc",
             "<app::Counting as core::alloc::global::GlobalAlloc>::realloc",
             "<&plimsoll_heap::Heap as app::X>::f",
