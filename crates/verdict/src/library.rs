@@ -143,14 +143,7 @@ const STANDARD_FILES: [&str; 7] = [
 const STANDARD_FILES_BEGIN: [&str; 4] = ["library/std/", "library/core/", "library/alloc/", "library/test/"];
 
 /// In the path of a source file that a package manager fetched.
-const DEPENDENCY_FILES: [&str; 6] = [
-    "/.cargo/registry/src/",
-    "/.cargo/git/checkouts/",
-    "/registry/src/index.crates.io-",
-    "/pkg/mod/",
-    "/vendor/",
-    "/cargo/registry/src/",
-];
+const DEPENDENCY_FILES: [&str; 4] = ["/registry/src/", "/.cargo/git/checkouts/", "/pkg/mod/", "/vendor/"];
 
 /// Where the path of a file of code begins that came with the system.
 const SYSTEM_CODE: [&str; 4] = ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"];
@@ -275,7 +268,7 @@ pub fn file_name(file: &str) -> &str {
 }
 
 /// A source file's path as it is shown: without where the package manager or the compiler keeps it.
-/// `…/registry/src/index.crates.io-1949cf8c/bytes-1.12.1/src/lib.rs` is `bytes-1.12.1/src/lib.rs`.
+/// `…/registry/src/index-19/bytes-1.12.1/src/lib.rs` is `bytes-1.12.1/src/lib.rs`.
 pub fn short_file(file: &str) -> &str {
     let after = |mark: &str, folders: usize| {
         let rest = &file[file.find(mark)? + mark.len()..];
@@ -409,7 +402,7 @@ mod tests {
     #[test]
     fn what_a_package_manager_fetched_is_a_dependency() {
         for file in [
-            "/build/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/bytes-1.12.1/src/bytes_mut.rs",
+            "/build/.cargo/registry/src/index-19/bytes-1.12.1/src/bytes_mut.rs",
             "/usr/local/cargo/registry/src/github.com-1ecc6299db9ec823/tokio-1.54.0/src/task.rs",
             "/build/.cargo/git/checkouts/foo-0123456789abcdef/89abcde/src/lib.rs",
             "/go/pkg/mod/github.com/google/pprof@v0.1/profile.go",
@@ -427,7 +420,7 @@ mod tests {
     fn a_path_is_shown_without_where_it_is_kept() {
         for (file, short) in [
             ("src/main.rs", "src/main.rs"),
-            ("/build/.cargo/registry/src/index.crates.io-19/bytes-1.1/src/lib.rs", "bytes-1.1/src/lib.rs"),
+            ("/build/.cargo/registry/src/index-19/bytes-1.1/src/lib.rs", "bytes-1.1/src/lib.rs"),
             ("/rustc/5980/library/alloc/src/vec/mod.rs", "library/alloc/src/vec/mod.rs"),
             ("/opt/lib/rustlib/src/rust/library/core/src/a.rs", "library/core/src/a.rs"),
             ("/go/pkg/mod/github.com/a/b@v1/c.go", "github.com/a/b@v1/c.go"),

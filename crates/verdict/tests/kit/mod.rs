@@ -103,7 +103,7 @@ pub(crate) fn service() -> Heap {
     );
     names.name(0x1031, &[("app::main", "src/main.rs", 10)]);
     names.name(0x1041, &[("app::log::Log<[u8; 4]>::append", "src/log.rs", 17)]);
-    let bytes = "/build/.cargo/registry/src/index.crates.io-19/bytes-1.12.1/src/bytes_mut.rs";
+    let bytes = "/build/.cargo/registry/src/index-19/bytes-1.12.1/src/bytes_mut.rs";
     names.name(0x1051, &[("bytes::bytes_mut::BytesMut::reserve_inner", bytes, 700)]);
     names.name(0x1061, &[("<app::Conn as core::ops::Drop>::drop & \"more\"", "src/conn.rs", 3)]);
     heap.stack(&[0x1011, 0x1021, 0x1031], (4000, 50 * MIB), (1000, 10 * MIB), 400);
