@@ -63,9 +63,9 @@ fn own_stack(sp: usize) -> Option<Range<usize>> {
             (words.read(), words.add(1).read())
         };
         if low != 0 {
-            // The block itself stands at the stack's end.
-            let stack =
-                low..(low + size).min(if (low..low + size).contains(&block) { block } else { usize::MAX });
+            // The block itself stands at the stack's end, unless the program brought the stack.
+            let end = low + size;
+            let stack = low..if (low..end).contains(&block) { block } else { end };
             return stack.contains(&sp).then_some(stack);
         }
     } else if sp < block && block - sp < UNKNOWN_MAX_BYTES {

@@ -172,6 +172,5 @@ fn by_frame_pointers(mut frame: usize, readable: Range<usize>, out: &mut [u64; D
 fn hash(addresses: &[u64]) -> u64 {
     let step =
         |hash: u64, &address: &u64| (hash.rotate_left(5) ^ address).wrapping_mul(0x517c_c1b7_2722_0a95);
-    // Never zero in the upper half's place of a free entry: a stack's number is not zero, so that is no matter.
     mix(addresses.iter().fold(addresses.len() as u64, step))
 }

@@ -191,7 +191,7 @@ impl Profiler {
         sampler::stop();
     }
 
-    /// Samples more or less densely from now on; other threads follow with their next sample. Amounts stay unbiased,
+    /// Samples more or less densely from now on; other threads follow with their next half MiB. Amounts stay unbiased,
     /// since every sample knows how likely it was. Nothing while it is stopped.
     pub fn set_interval(&self, interval: Interval) {
         let _changing = lock(&CHANGING);
@@ -223,7 +223,7 @@ impl Profiler {
             interval: Bytes::new(sampler::interval().unwrap_or(0.0) as u64),
             addresses: Vec::new(),
             stacks: Vec::with_capacity(copies.len()),
-            modules: unwind::Modules::read().to_core(),
+            modules: unwind::modules(),
             memory: None,
             status: ProfilerStatus::default(),
         };
@@ -292,12 +292,11 @@ impl Profiler {
 
     fn status_of(&self, stacks: &[StackCopy], mappings: Option<&Mappings>) -> ProfilerStatus {
         let engine = self.0.engine;
-        let mut live_samples = 0;
-        engine.range.visit(|_, _| live_samples += 1);
-        engine.large.visit(|_, _| live_samples += 1);
         let small_bytes = engine.range.resident_bytes_of_blocks();
         let resident = mappings.map_or_else(|| engine.resident_bytes(), Mappings::profiler_bytes);
-        let samples = stacks.iter().map(StackCopy::samples).sum();
+        let sum = |number: fn(&StackCopy) -> u64| stacks.iter().map(number).sum::<u64>();
+        let live_samples = sum(StackCopy::live_samples);
+        let samples = live_samples + sum(StackCopy::died_samples);
         ProfilerStatus {
             running: sampler::interval().is_some(),
             interval_bytes: sampler::interval().unwrap_or(0.0) as u64,

@@ -4,8 +4,7 @@
 //! beside the executor, and what was named is kept in a cache with a limit. A second request meanwhile is told to come
 //! again.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
@@ -20,24 +19,21 @@ use plimsoll_verdict::flamegraph::FlamegraphOptions;
 use plimsoll_verdict::text::TextOptions;
 use plimsoll_verdict::{Metric, Profile, WriteError, flamegraph, pprof, text};
 use serde::Deserialize;
+use tokio::sync::Mutex;
 
 use crate::problem::{Kind, Problem};
 
 /// What the routes need: the profiler, if one runs, and the names so far.
 struct Profiles {
     source: Option<Arc<dyn SnapshotSource>>,
-    symbolizer: Mutex<Symbolizer>,
-    turn: Arc<tokio::sync::Semaphore>,
+    /// Who holds it has the turn.
+    symbolizer: Arc<Mutex<Symbolizer>>,
 }
 
 /// `GET /debug/pprof/heap` (gzipped profile.proto; `?debug=1` for text) and `GET /debug/flamegraph.svg`
 /// (`?metric=`). Without a source they say that nothing is sampled.
 pub fn profiles<S: Clone + Send + Sync + 'static>(source: Option<Arc<dyn SnapshotSource>>) -> Router<S> {
-    let profiles = Profiles {
-        source,
-        symbolizer: Mutex::new(Symbolizer::new(Limits::default())),
-        turn: Arc::new(tokio::sync::Semaphore::new(1)),
-    };
+    let profiles = Profiles { source, symbolizer: Arc::new(Mutex::new(Symbolizer::new(Limits::default()))) };
     Router::new()
         .route("/debug/pprof/heap", get(heap))
         .route("/debug/flamegraph.svg", get(flames))
@@ -114,16 +110,12 @@ impl Profiles {
                 "the heap of this service is not sampled; start it with --heap-sampling adaptive",
             ));
         };
-        let Ok(turn) = self.turn.clone().try_acquire_owned() else {
+        let Ok(mut symbolizer) = self.symbolizer.clone().try_lock_owned() else {
             return Err(Problem::new(Kind::ProfileInProgress, "a profile is just being written; come again"));
         };
         let work = move || {
-            let _turn = turn;
             let snapshot = source.snapshot();
-            let names = {
-                let mut symbolizer = self.symbolizer.lock().unwrap_or_else(PoisonError::into_inner);
-                symbolizer.resolve(&snapshot)
-            };
+            let names = symbolizer.resolve(&snapshot);
             for problem in &names.problems {
                 tracing::debug!(%problem, "names are missing from the profile");
             }
@@ -137,7 +129,7 @@ impl Profiles {
                 Err(Problem::new(Kind::NotSampled, error.to_string()))
             }
             Ok(Err(error)) => Err(internal(&error)),
-            Err(error) => Err(internal(&io::Error::other(error))),
+            Err(error) => Err(internal(&error)),
         }
     }
 }

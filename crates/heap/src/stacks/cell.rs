@@ -189,10 +189,13 @@ impl StackCopy {
         Self { packed_at: 1, ..Self::default() }
     }
 
-    /// How many samples there were, live ones among them.
-    pub(crate) fn samples(&self) -> u64 {
+    pub(crate) fn live_samples(&self) -> u64 {
         let live: i64 = self.live.iter().map(|&word| cohorts::unpack(word).0).sum();
-        self.died.iter().sum::<u64>() + live.max(0).cast_unsigned()
+        live.max(0).cast_unsigned()
+    }
+
+    pub(crate) fn died_samples(&self) -> u64 {
+        self.died.iter().sum()
     }
 
     pub(crate) fn allocated(&self) -> Amount {

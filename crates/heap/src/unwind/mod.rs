@@ -49,13 +49,11 @@ mod tests;
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
-pub(crate) use modules::Modules;
 pub(crate) use published::refresh;
-#[allow(unused_imports, reason = "see there")]
-pub(crate) use published::refresh_is_wanted;
 pub(crate) use rules::CACHE_BYTES;
 
 use cfi::signal;
+use plimsoll_core::heap::Module;
 use rules::{Kind, Rule};
 
 /// Where a thread is: the three registers that a stack is read from.
@@ -97,6 +95,11 @@ impl Registers {
     pub(crate) fn here() -> Self {
         Self::default()
     }
+}
+
+/// What was loaded at the last [`refresh`].
+pub(crate) fn modules() -> Vec<Module> {
+    published::with_modules(modules::Modules::to_core).unwrap_or_default()
 }
 
 /// What [`walk`] found.
@@ -253,9 +256,8 @@ unsafe fn unusual(mut rule: Rule, after: u64, frame: Registers, stack: &Range<us
 fn learn(after: u64) -> Option<Rule> {
     let since = rules::since();
     let rule = published::with_modules(|modules| modules.rule(after.wrapping_sub(1))).flatten();
-    match rule {
-        Some(rule) => rules::remember(after, rule, since),
-        None => published::want(),
+    if let Some(rule) = rule {
+        rules::remember(after, rule, since);
     }
     rule
 }
@@ -279,7 +281,7 @@ unsafe fn caller_by_unusual(rule: Rule, frame: Registers, stack: &Range<usize>) 
         Kind::Unlisted if frame.bp >= frame.sp => {
             // Nobody says that `rbp` is a frame pointer. If it is, a return address into code is above it.
             let ip = at(frame.bp.wrapping_add(WORD))?;
-            let is_code = |modules: &Modules| modules.has_code_at((ip as u64).wrapping_sub(1));
+            let is_code = |modules: &modules::Modules| modules.has_code_at((ip as u64).wrapping_sub(1));
             if !published::with_modules(is_code)? {
                 return None;
             }

@@ -9,7 +9,7 @@
 //! follows what is loaded, and code that came later ends a stack.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
 
 use super::modules::{Changes, Modules};
 use super::rules;
@@ -20,8 +20,6 @@ const RETIRED_MAX: usize = 32;
 static CURRENT: AtomicPtr<Modules> = AtomicPtr::new(std::ptr::null_mut());
 /// How many threads, and signal handlers on top of them, are reading a list.
 static READERS: AtomicUsize = AtomicUsize::new(0);
-/// Whether an address in no module was met since the last [`refresh`].
-static WANTED: AtomicBool = AtomicBool::new(false);
 /// The process that is refreshing, or zero. Not a lock: nobody waits for it, and a child that inherited it
 /// from a thread that it does not have takes it over.
 static REFRESHING: AtomicU32 = AtomicU32::new(0);
@@ -54,20 +52,8 @@ pub(super) fn with_modules<R>(f: impl FnOnce(&Modules) -> R) -> Option<R> {
     modules.map(f)
 }
 
-/// Notes that something was met that the list does not know.
-pub(super) fn want() {
-    WANTED.store(true, Relaxed);
-}
-
-/// Whether a stack ended at an address in no module since the last [`refresh`]: something was loaded, or code
-/// was made at run time.
-#[allow(dead_code, reason = "nothing runs between snapshots yet that could ask")]
-pub(crate) fn refresh_is_wanted() -> bool {
-    WANTED.load(Relaxed)
-}
-
-/// Brings the list up to date; to be called once at the start, before there can be rules, and now and then
-/// (before a snapshot, and when [`refresh_is_wanted`]). Says whether it changed. Allocates and waits for the
+/// Brings the list up to date; to be called once at the start, before there can be rules, and
+/// before every snapshot. Says whether it changed. Allocates and waits for the
 /// dynamic loader: never from inside an allocation or a signal handler. Costs a microsecond if nothing was
 /// loaded or unloaded; a second call at the same time does nothing.
 pub(crate) fn refresh() -> bool {
@@ -82,7 +68,6 @@ pub(crate) fn refresh() -> bool {
 }
 
 fn refresh_alone() -> bool {
-    WANTED.store(false, Relaxed);
     free_retired();
     let current = CURRENT.load(SeqCst);
     // SAFETY: only this function frees lists, and it is alone.

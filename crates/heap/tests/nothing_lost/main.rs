@@ -258,6 +258,7 @@ fn everything_is_freed_at_the_end_and_every_stack_says_so() {
         snapshot.stacks.iter().flat_map(|stack| stack.generations).map(|generation| generation.died_samples);
     assert_eq!(died.sum::<u64>(), status.samples, "each died once");
     assert_eq!(status.live_samples, 0);
+    assert!(profiler.live_samples(usize::MAX).is_empty(), "and none is left in the tables");
     assert_eq!((status.dropped_large, status.dropped_small, status.dropped_stacks), (0, 0, 0));
     assert!(status.samples > operations / 20 && ticks::count() > 0, "it did what it says");
 }
