@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 
 use support::http::{Client, Request, Response, is_timeout};
 use support::load::Bytes;
-use support::server::{Server, until_descriptors, until_used};
+use support::server::{Server, until_open_sockets, until_used};
 use support::stream::{Id, Stream};
 use support::wait::{PATIENCE, until_equal};
 
 /// A service, and what it had open before anybody came.
 struct House {
     server: Server,
-    descriptors: usize,
+    sockets: usize,
 }
 
 impl House {
     fn new(arguments: &[&str]) -> House {
         let server = Server::start(arguments);
-        let descriptors = server.descriptors();
-        House { server, descriptors }
+        let sockets = server.open_sockets();
+        House { server, sockets }
     }
 
     fn ask(&self, request: &Request) -> Response {
@@ -31,7 +31,7 @@ impl House {
 
     /// Checks that nothing of any request is left but `topics` topics.
     fn keeps_nothing_but(&self, topics: u64) {
-        until_descriptors(&self.server, self.descriptors);
+        until_open_sockets(&self.server, self.sockets);
         let rows = [
             "http.streams",
             "hub.subscribers",
@@ -523,7 +523,7 @@ fn garbage_leaves_nothing() {
             assert_eq!(house.server.get("/healthz").status, 200, "seed {SEED}, round {round}");
         }
     }
-    until_descriptors(&house.server, house.descriptors);
+    until_open_sockets(&house.server, house.sockets);
     until_equal("buffers in use", 0, || house.server.limits().counter("pool.bytes", "active"));
     for row in ["http.streams", "hub.subscribers", "processor.in_flight"] {
         until_used(&house.server, PATIENCE, row, 0);

@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 use support::http::Client;
 use support::kernel::{self, ESTABLISHED};
 use support::load::{Published, join, publish_end, publisher, read_to_end, upload};
-use support::server::{Server, is_shipped, until_descriptors, until_used};
+use support::server::{Server, is_shipped, until_open_sockets, until_used};
 use support::stream::{Frame, Stream};
 use support::wait::{PATIENCE, Raise, until};
 use support::{make_room, say};
@@ -140,7 +140,7 @@ fn four_gibibytes_through_sixty_four_mebibytes() {
     make_room(1024);
     let length = length();
     let server = Server::start(&["--memory-limit", "64MiB"]);
-    let descriptors = server.descriptors();
+    let sockets = server.open_sockets();
     let readers: Vec<Stream> = (0..READERS).map(|_| Stream::open(&server, TOPIC)).collect();
     let stalled: Vec<Stream> = (0..STALLED)
         .map(|_| Stream::on(Client::connect_with(server.addr(), Some(4096)), TOPIC, None))
@@ -148,7 +148,7 @@ fn four_gibibytes_through_sixty_four_mebibytes() {
         .collect();
     let ports: Vec<u16> = stalled.iter().map(Stream::port).collect();
     until_used(&server, PATIENCE, "http.streams", (READERS + STALLED) as u64);
-    until_descriptors(&server, descriptors + READERS + STALLED);
+    until_open_sockets(&server, sockets + READERS + STALLED);
     let tcp_memory = kernel::tcp_memory();
 
     let (published_enough, looked_enough) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -266,7 +266,7 @@ fn four_gibibytes_through_sixty_four_mebibytes() {
         mib(kernel::tcp_memory())
     ));
     // The readers have gone too by now.
-    until_descriptors(&server, descriptors);
+    until_open_sockets(&server, sockets);
     stalled.into_iter().for_each(Stream::until_ended);
     let limits = server.limits();
     assert_eq!((limits.used("http.streams"), limits.used("hub.subscribers")), (0, 0));

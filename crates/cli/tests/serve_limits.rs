@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use support::http::{Client, Request, Response};
 use support::kernel::{self, ESTABLISHED};
 use support::load::{join, publish_end, read_to_end, text};
-use support::server::{Server, until_descriptors, until_used};
+use support::server::{Server, until_open_sockets, until_used};
 use support::stream::Stream;
 use support::wait::{PATIENCE, until, within};
 use support::{make_room, say};
@@ -41,7 +41,7 @@ fn stream_1001_is_refused_and_let_in_when_any_other_goes() {
     const STREAMS: usize = 1000;
     make_room(4096);
     let server = Server::start(&["--memory-limit", "64MiB"]);
-    let before = server.descriptors();
+    let before = server.open_sockets();
     let mut streams: Vec<Stream> =
         (0..STREAMS).map(|n| Stream::open(&server, &format!("t/{}", n % 7))).collect();
     let words = ["1000 streams are open", "close one", "--max-connections"];
@@ -87,7 +87,7 @@ fn stream_1001_is_refused_and_let_in_when_any_other_goes() {
     let resident = server.resident();
     drop(streams);
     until_used(&server, PATIENCE, "http.streams", 0);
-    until_descriptors(&server, before);
+    until_open_sockets(&server, before);
     let limits = server.limits();
     assert_eq!((limits.used("hub.subscribers"), limits.peak("http.streams")), (0, 1000));
     say(&format!("1000 streams: {} KiB resident", resident.now >> 10));
@@ -98,7 +98,7 @@ fn stream_1001_is_refused_and_let_in_when_any_other_goes() {
 fn connection_1065_is_told_to_come_again() {
     make_room(4096);
     let server = Server::start(&["--memory-limit", "64MiB"]);
-    let before = server.descriptors();
+    let before = server.open_sockets();
     let streams: Vec<Stream> = (0..1000).map(|_| Stream::open(&server, "t")).collect();
     // The 64 that are kept for the API: each has been answered, and stays open.
     let mut api: Vec<Client> = (0..64)
@@ -133,7 +133,7 @@ fn connection_1065_is_told_to_come_again() {
         }
     });
     drop((streams, api));
-    until_descriptors(&server, before);
+    until_open_sockets(&server, before);
     let limits = server.limits();
     assert_eq!(limits.peak("http.connections"), 1064);
     assert!(limits.rejected("http.connections") >= 3);
@@ -146,7 +146,7 @@ fn a_flood_of_connections_leaves_nothing() {
     make_room(4096);
     let flags = ["--max-connections", "20", "--http-api-connections", "4", "--http-header-timeout", "500ms"];
     let server = Server::start(&flags);
-    let before = server.descriptors();
+    let before = server.open_sockets();
     let resident = server.resident().now;
     let mut most = 0;
     for round in 0..4 {
@@ -156,7 +156,7 @@ fn a_flood_of_connections_leaves_nothing() {
             // Those over the limit are closed already.
             let _ = client.try_send(b"GET /healthz HTTP/1.1\r\nHost: loc");
         }
-        most = most.max(server.descriptors());
+        most = most.max(server.open_sockets());
         if round % 2 == 0 {
             // They go by themselves; else the service ends them, each in its time.
             flood.into_iter().for_each(Client::reset);
@@ -164,10 +164,10 @@ fn a_flood_of_connections_leaves_nothing() {
             flood.iter_mut().for_each(Client::until_ended);
         }
     }
-    until_descriptors(&server, before);
+    until_open_sockets(&server, before);
     assert_eq!(server.get("/healthz").status, 200);
     // 24 connections and 64 refusals, and what was accepted and not yet looked at.
-    assert!(most <= before + 24 + 64 + 2, "{most} descriptors at the most, {before} before");
+    assert!(most <= before + 24 + 64 + 2, "{most} sockets at the most, {before} before");
     let grown = server.resident().now.saturating_sub(resident);
     assert!(grown < 16 << 20, "{grown} bytes are left of 2000 connections");
 }
@@ -176,7 +176,7 @@ fn a_flood_of_connections_leaves_nothing() {
 #[test]
 fn places_are_counted_exactly_however_readers_go() {
     let server = Server::start(&["--max-connections", "20"]);
-    let before = server.descriptors();
+    let before = server.open_sockets();
     for round in 0..10 {
         let mut streams: Vec<Stream> = (0..20).map(|_| let_in(&server, "t").0).collect();
         full(&try_open(&server, "t").err().expect("20 are open"), 503, "too-many-streams", &["20 streams"]);
@@ -187,7 +187,7 @@ fn places_are_counted_exactly_however_readers_go() {
         }
     }
     until_used(&server, PATIENCE, "http.streams", 0);
-    until_descriptors(&server, before);
+    until_open_sockets(&server, before);
     assert_eq!(server.limits().used("hub.subscribers"), 0);
 }
 
@@ -235,7 +235,7 @@ fn a_reader_that_sent_more_than_its_request_frees_its_place_too() {
 #[test]
 fn who_takes_nothing_for_too_long_is_cut() {
     let server = Server::start(&["--http-user-timeout", "500ms"]);
-    let before = server.descriptors();
+    let before = server.open_sockets();
     let idle = Stream::open(&server, "nothing/to/say");
     let connect = || Client::connect_with(server.addr(), Some(4096));
     let mut many = connect();
@@ -246,7 +246,8 @@ fn who_takes_nothing_for_too_long_is_cut() {
     let stalled = Stream::on(connect(), "t", None).unwrap_or_else(|refusal| panic!("{refusal:?}"));
     let body = text("x", 4 << 10);
     (1..=90).for_each(|nth| assert_eq!(server.publish("t", &body).offset, nth));
-    until_descriptors(&server, before + 1);
+    until_used(&server, PATIENCE, "http.streams", 1);
+    until_open_sockets(&server, before + 1);
     let limits = server.limits();
     assert_eq!((limits.used("http.streams"), limits.counter("hub.subscribers", "evicted_stalled")), (1, 0));
     many.until_ended();

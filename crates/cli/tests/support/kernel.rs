@@ -27,9 +27,12 @@ pub(crate) fn resident(pid: u32) -> Option<Resident> {
     Some(Resident { now: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
 }
 
-/// How many descriptors a process has open.
-pub(crate) fn descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).expect("our own child's descriptors can be listed").count()
+/// How many sockets a process has open. Files do not count: a process opens some for moments, to read about itself.
+pub(crate) fn open_sockets(pid: u32) -> usize {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("our own child's descriptors can be listed");
+    // One that was closed while the list was read has no name any more.
+    let names = open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    names.filter(|name| name.to_string_lossy().starts_with("socket:")).count()
 }
 
 /// One end of a connection in the kernel's table. On loopback both ends are in it.

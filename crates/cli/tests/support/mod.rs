@@ -1,5 +1,5 @@
 //! What the tests of `plimsoll serve` share: the program as it is shipped on a free port of loopback, clients
-//! that misbehave on purpose, and the kernel's own word on memory, descriptors and sockets.
+//! that misbehave on purpose, and the kernel's own word on memory and sockets.
 //!
 //! | file | idea |
 //! | --- | --- |
@@ -7,7 +7,7 @@
 //! | `http` | HTTP/1.1 by hand, so that a request can be wrong, cut off or slow |
 //! | `stream` | event streams: chunked encoding undone, frames, offsets in their order |
 //! | `load` | bytes and bodies that are the same on every run, and publishers of a steady pace |
-//! | `kernel` | resident memory, descriptors, unsent bytes and kernel memory of TCP, from `/proc` |
+//! | `kernel` | resident memory, open sockets, unsent bytes and kernel memory of TCP, from `/proc` |
 //! | `wait` | deadlines: nothing here waits without one |
 //!
 //! Nothing here sleeps in place of an event; what only `/proc` knows is looked at until it is so.

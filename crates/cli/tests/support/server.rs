@@ -135,9 +135,9 @@ impl Server {
         kernel::resident(self.pid()).expect("it runs")
     }
 
-    /// How many descriptors it has open.
-    pub(crate) fn descriptors(&self) -> usize {
-        kernel::descriptors(self.pid())
+    /// How many sockets it has open.
+    pub(crate) fn open_sockets(&self) -> usize {
+        kernel::open_sockets(self.pid())
     }
 
     /// One request on a connection of its own.
@@ -360,9 +360,9 @@ pub(crate) fn refused(mut command: Command) -> (i32, String) {
     (output.status.code().unwrap_or(-1), line.to_owned())
 }
 
-/// Waits until the service has as many descriptors as `before`, and nothing of a client is left.
-pub(crate) fn until_descriptors(server: &Server, before: usize) {
-    until("the descriptors of clients to be closed", || match server.descriptors() {
+/// Waits until the service has as many sockets as `before`, and nothing of a client is left.
+pub(crate) fn until_open_sockets(server: &Server, before: usize) {
+    until("the sockets of clients to be closed", || match server.open_sockets() {
         now if now <= before => Ok(()),
         now => Err(format!("{now} are open, {before} were before")),
     });
