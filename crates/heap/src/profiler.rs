@@ -224,6 +224,7 @@ impl Profiler {
             addresses: Vec::new(),
             stacks: Vec::with_capacity(copies.len()),
             modules: unwind::modules(),
+            named: Vec::new(),
             memory: None,
             status: ProfilerStatus::default(),
         };

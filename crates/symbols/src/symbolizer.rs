@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use plimsoll_core::heap::{CodeFrame, HeapSnapshot, Module};
+use plimsoll_core::heap::{CodeFrame, HeapSnapshot, Module, NAMED};
 use plimsoll_core::{Counter, Observe, Reading, Unit};
 
 use crate::cache::{Cache, Key};
@@ -37,7 +37,11 @@ impl Symbolizer {
 
     /// What the addresses of a snapshot are called: see [`Symbolizer::resolve_addresses`].
     pub fn resolve(&mut self, snapshot: &HeapSnapshot) -> Resolved {
-        self.resolve_addresses(&snapshot.modules, &snapshot.addresses)
+        let code: Vec<u64> = snapshot.addresses.iter().copied().filter(|&address| address <= NAMED).collect();
+        let mut resolved = self.resolve_addresses(&snapshot.modules, &code);
+        let named = snapshot.named.iter().zip(NAMED + 1..);
+        resolved.frames.extend(named.map(|(frame, address)| (address, Arc::from([frame.clone()]))));
+        resolved
     }
 
     /// What some return addresses are called, in the process that had these modules mapped.

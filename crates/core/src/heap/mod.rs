@@ -24,6 +24,10 @@ pub use status::{ProfilerStatus, UnwindMethod};
 /// How many generations a stack's live samples are told apart by: see [`Generation`].
 pub const GENERATIONS: usize = 10;
 
+/// Addresses above this are none of code, for no process has any up there: this plus one plus `n` is the `n`th of
+/// [`HeapSnapshot::named`].
+pub const NAMED: u64 = 1 << 63;
+
 /// Objects and bytes, estimated from samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
@@ -136,6 +140,8 @@ pub struct HeapSnapshot {
     pub stacks: Vec<StackProfile>,
     /// What was mapped.
     pub modules: Vec<Module>,
+    /// The places that were named in the process itself, for an interpreter's functions have no address: see [`NAMED`].
+    pub named: Vec<CodeFrame>,
     /// What the process's resident memory consists of, if it was asked for.
     pub memory: Option<ProcessMemory>,
     /// How the profiler itself does.

@@ -1,0 +1,1 @@
+//! The profiler for programs that were not rebuilt.
