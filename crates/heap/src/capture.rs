@@ -28,6 +28,14 @@ impl Stack {
     pub(crate) fn addresses(&self) -> &[u64] {
         &self.addresses[..self.depth]
     }
+
+    /// Puts other addresses in place of those that were captured, as many as are kept.
+    pub(crate) fn replace(&mut self, addresses: &[u64]) {
+        self.depth = addresses.len().min(DEPTH_MAX);
+        self.addresses[..self.depth].copy_from_slice(&addresses[..self.depth]);
+        self.truncated |= addresses.len() > DEPTH_MAX;
+        self.hash = hash(self.addresses());
+    }
 }
 
 /// The way that is taken, as a number: an [`UnwindMethod`].
@@ -50,6 +58,12 @@ pub(crate) fn method() -> UnwindMethod {
         2 => UnwindMethod::CallFrameInformation,
         _ => UnwindMethod::None,
     }
+}
+
+/// Has every stack read by the tables, whatever the caller's own stack looks like.
+pub(crate) fn use_tables() {
+    bounds::learn();
+    set_method(UnwindMethod::CallFrameInformation);
 }
 
 fn set_method(method: UnwindMethod) {

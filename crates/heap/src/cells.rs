@@ -8,6 +8,15 @@ use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 
 use crate::os::OutOfAddressSpace;
+#[cfg(not(loom))]
+use crate::shared::memory::SharedMemory;
+
+/// Where tables are put: in memory that is shared, or, without, each in a mapping of its own.
+pub(crate) type Place<'a> = Option<&'a SharedMemory>;
+
+/// There is none in models.
+#[cfg(loom)]
+pub(crate) enum SharedMemory {}
 
 /// A type for which all-zero bytes are a value, and that may be shared between threads.
 ///
@@ -21,7 +30,11 @@ unsafe impl Zeroed for crate::sync::AtomicU32 {}
 unsafe impl Zeroed for crate::sync::AtomicU64 {}
 
 /// A table of a fixed length. Those of a profiler that started are never given back: it lives as long as its process.
-pub(crate) struct Cells<T: Zeroed>(NonNull<[T]>);
+pub(crate) struct Cells<T: Zeroed> {
+    cells: NonNull<[T]>,
+    /// Whether the mapping is this table's alone.
+    own: bool,
+}
 
 // SAFETY: it owns its cells, which may be shared.
 unsafe impl<T: Zeroed> Send for Cells<T> {}
@@ -34,21 +47,24 @@ impl<T: Zeroed> Deref for Cells<T> {
     #[inline(always)]
     fn deref(&self) -> &[T] {
         // SAFETY: the cells are there until this is dropped, and only shared references to them exist.
-        unsafe { self.0.as_ref() }
+        unsafe { self.cells.as_ref() }
     }
 }
 
 impl<T: Zeroed> Drop for Cells<T> {
     fn drop(&mut self) {
+        if !self.own {
+            return;
+        }
         #[cfg(not(any(loom, miri)))]
         // SAFETY: it was mapped by `reserve` in this length, and nobody can reach it any more.
         unsafe {
-            crate::os::unmap(self.0.cast().as_ptr(), size_of_val(self.0.as_ref()));
+            crate::os::unmap(self.cells.cast().as_ptr(), size_of_val(self.cells.as_ref()));
         }
         #[cfg(any(loom, miri))]
         // SAFETY: it came from a box, and nobody can reach it any more.
         unsafe {
-            drop(Box::from_raw(self.0.as_ptr()));
+            drop(Box::from_raw(self.cells.as_ptr()));
         }
     }
 }
@@ -61,14 +77,35 @@ impl<T: Zeroed> Cells<T> {
         let start = crate::os::map_zeroed(bytes)?;
         // The mapping is `bytes` long, zeroed, and page-aligned (no cell is aligned to more); all-zero bytes are a
         // `T` by the trait's contract.
-        Ok(Self(NonNull::slice_from_raw_parts(start.cast::<T>(), length)))
+        Ok(Self { cells: NonNull::slice_from_raw_parts(start.cast::<T>(), length), own: true })
+    }
+
+    /// The same in memory that another process may look at, if there is such; else in a mapping of its own.
+    pub(crate) fn reserve_in(place: Place<'_>, length: usize) -> Result<Self, OutOfAddressSpace> {
+        match place {
+            None => Self::reserve(length),
+            #[cfg(not(loom))]
+            // Shared memory begins as zeros, and outlives every table in it.
+            Some(shared) => Ok(Self { cells: shared.take(length)?, own: false }),
+            #[cfg(loom)]
+            Some(shared) => match *shared {},
+        }
+    }
+
+    /// A table that lies in memory of somebody else.
+    ///
+    /// # Safety
+    /// The cells are there, aligned, and stay as long as this.
+    #[cfg(not(loom))]
+    pub(crate) unsafe fn at(cells: NonNull<[T]>) -> Self {
+        Self { cells, own: false }
     }
 
     /// Loom's atomics and Miri's memory are made by the ordinary allocator.
     #[cfg(any(loom, miri))]
     pub(crate) fn reserve(length: usize) -> Result<Self, OutOfAddressSpace> {
         let cells: Box<[T]> = (0..length).map(|_| T::default()).collect();
-        Ok(Self(NonNull::from(Box::leak(cells))))
+        Ok(Self { cells: NonNull::from(Box::leak(cells)), own: true })
     }
 
     /// Where it is.

@@ -7,11 +7,15 @@ use std::alloc::Layout;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use crate::capture::{self, Stack};
+use crate::cells::{Cells, Place};
 use crate::cost::Cost;
 use crate::large::Large;
 use crate::os::{self, OutOfAddressSpace};
 use crate::range::{self, Range, Slot};
 use crate::sample::Sample;
+use crate::shared::header::Counts;
+use crate::shared::home::Shared;
+use crate::spans::Spans;
 use crate::stacks::Stacks;
 use crate::sync::{Acquire, Relaxed, Release};
 use crate::thread::Thread;
@@ -31,13 +35,17 @@ pub(crate) struct Engine {
     /// When epoch 0 began, and how long each is.
     started_ns: u64,
     epoch_ns: u64,
-    pub(crate) dropped_large: AtomicU64,
-    pub(crate) dropped_small: AtomicU64,
-    pub(crate) truncated: AtomicU64,
+    counts: Cells<Counts>,
+    /// Where large blocks are, if they are not looked up by address in `large`.
+    pub(crate) spans: Option<Spans>,
+    /// What another process sees of it.
+    pub(crate) shared: Option<Shared>,
 }
 
 extern "C" fn after_fork() {
-    if let Some(engine) = engine() {
+    if let Some(engine) = engine()
+        && engine.shared.is_none()
+    {
         engine.stacks.after_fork();
     }
 }
@@ -50,25 +58,34 @@ pub(crate) fn engine() -> Option<&'static Engine> {
 }
 
 impl Engine {
-    /// Reserves all memory.
+    /// Reserves all tables; where samples are is said by the range, and by the place for what others see.
     pub(crate) fn reserve(
         epoch_ns: u64,
-        range_bytes: usize,
+        range: Range,
         stacks_max: usize,
+        place: Place<'_>,
     ) -> Result<Self, OutOfAddressSpace> {
         Ok(Self {
-            range: Range::reserve(range_bytes)?,
+            range,
             large: Large::reserve(Large::FIRST, Large::TABLES)?,
-            stacks: Stacks::reserve(stacks_max)?,
+            stacks: Stacks::reserve(stacks_max, place)?,
             cost: Cost::new(),
             now: AtomicU32::new(0),
             ends_ns: AtomicU64::new(0),
             started_ns: os::coarse_ns(),
             epoch_ns: epoch_ns.max(1),
-            dropped_large: AtomicU64::new(0),
-            dropped_small: AtomicU64::new(0),
-            truncated: AtomicU64::new(0),
+            counts: Cells::reserve_in(place, 1)?,
+            spans: None,
+            shared: None,
         })
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts[0]
+    }
+
+    pub(crate) fn counts_addresses(&self) -> std::ops::Range<usize> {
+        self.counts.addresses()
     }
 
     /// Makes this the process's engine: from here on frees come by.
@@ -85,6 +102,7 @@ impl Engine {
             .addresses()
             .chain(self.large.addresses())
             .chain(self.stacks.addresses_of_tables())
+            .chain([self.counts.addresses()])
             .collect()
     }
 
@@ -115,6 +133,10 @@ impl Engine {
         self.epoch_ns
     }
 
+    pub(crate) fn started_ns(&self) -> u64 {
+        self.started_ns
+    }
+
     pub(crate) fn running_for_ns(&self) -> u64 {
         os::coarse_ns().saturating_sub(self.started_ns)
     }
@@ -124,13 +146,16 @@ impl Engine {
     pub(crate) fn born(&self, thread: &Thread, from: Registers, size: usize, weight: f32) -> Sample {
         let mut stack = Stack::default();
         capture::follow(thread, from, &mut stack);
+        if let Some(shared) = &self.shared {
+            shared.tell(self, &mut stack);
+        }
         let epoch = self.look_at_clock();
         let number = self.stacks.find(stack.hash).unwrap_or_else(|| {
             capture::check(thread, from, &mut stack);
             self.stacks.intern(stack.hash, stack.addresses(), stack.truncated, epoch)
         });
         if stack.truncated {
-            self.truncated.fetch_add(1, Relaxed);
+            self.counts().truncated.fetch_add(1, Relaxed);
         }
         let sample = Sample {
             stack: number,
@@ -142,6 +167,23 @@ impl Engine {
         };
         self.stacks.cell(number).born(&sample, epoch);
         sample
+    }
+
+    /// Whether an address is one of sampled blocks, where large ones have their own.
+    pub(crate) fn has(&self, block: *mut u8) -> bool {
+        self.range.holds(block) || self.spans.as_ref().is_some_and(|spans| spans.find(block).is_some())
+    }
+
+    /// To be called before anything is counted, where others see it.
+    #[inline(always)]
+    pub(crate) fn go_home(&self) {
+        if let Some(shared) = &self.shared {
+            shared.go_home(self);
+        }
+    }
+
+    pub(crate) fn count_dropped_large(&self) {
+        self.counts().dropped_large.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn died(&self, sample: &Sample) {
@@ -165,7 +207,7 @@ impl Engine {
     pub(crate) fn slot(&self, thread: &Thread, layout: Layout) -> Option<Slot<'_>> {
         let slot = range::class_of(layout).and_then(|class| self.range.take(class, thread.shard()));
         if slot.is_none() {
-            self.dropped_small.fetch_add(1, Relaxed);
+            self.counts().dropped_small.fetch_add(1, Relaxed);
         }
         slot
     }
@@ -173,7 +215,7 @@ impl Engine {
     /// Follows a large block from here on.
     pub(crate) fn insert(&self, block: *mut u8, sample: &Sample) {
         if !self.large.insert(block.addr(), sample) {
-            self.dropped_large.fetch_add(1, Relaxed);
+            self.count_dropped_large();
             self.died(sample);
         }
     }

@@ -126,7 +126,11 @@ pub(crate) unsafe fn realloc_small<A: GlobalAlloc>(
         // SAFETY: the new size is not zero and rounds up to at most `isize::MAX`, by the caller's promise.
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         let copied = layout.size().min(new_size);
-        let to = if new_size < LARGE_BYTES { engine.slot(thread, roomy(layout, new_layout)) } else { None };
+        let to = if new_size < LARGE_BYTES {
+            engine.slot(thread, sized(new_layout, roomy(layout.size(), new_size)))
+        } else {
+            None
+        };
         match to {
             Some(to) => {
                 // SAFETY: both slots are ours, different, and at least this large.
@@ -160,14 +164,14 @@ pub(crate) unsafe fn realloc_small<A: GlobalAlloc>(
     })
 }
 
-/// The layout of a slot for a block that is resized: one that grew will grow again, and is not moved every time.
-fn roomy(old: Layout, new: Layout) -> Layout {
-    let bytes = if new.size() > old.size() {
-        new.size().next_power_of_two().min(LARGE_BYTES - 1)
-    } else {
-        new.size()
-    };
-    Layout::from_size_align(bytes, new.align()).unwrap_or(new)
+/// The size of a slot for a block that is resized: one that grew will grow again, and is not moved every time.
+pub(crate) fn roomy(old_size: usize, new_size: usize) -> usize {
+    if new_size > old_size { new_size.next_power_of_two().min(LARGE_BYTES - 1) } else { new_size }
+}
+
+/// The layout with another size.
+fn sized(layout: Layout, size: usize) -> Layout {
+    Layout::from_size_align(size, layout.align()).unwrap_or(layout)
 }
 
 /// Resizes a block that is too large for the range.
@@ -269,7 +273,8 @@ unsafe fn grow<A: GlobalAlloc>(block: *mut u8, layout: Layout, new_size: usize, 
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         let _timed = engine.cost.timed();
         heap.learn(engine.range.start());
-        let Some(slot) = engine.slot(thread, roomy(layout, new_layout)) else { return plain() };
+        let roomy = sized(new_layout, roomy(layout.size(), new_size));
+        let Some(slot) = engine.slot(thread, roomy) else { return plain() };
         // SAFETY: the slot is ours and larger than the old block, which the caller gives up.
         unsafe {
             block.copy_to_nonoverlapping(slot.block.as_ptr(), layout.size());

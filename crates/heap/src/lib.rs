@@ -50,11 +50,17 @@ mod hooks;
 #[cfg(not(loom))]
 pub mod label;
 #[cfg(not(loom))]
+pub mod malloc;
+#[cfg(not(loom))]
 mod memory;
 #[cfg(not(loom))]
 mod profiler;
 #[cfg(not(loom))]
 mod sampler;
+#[cfg(not(loom))]
+mod shared;
+#[cfg(not(loom))]
+mod spans;
 #[cfg(not(loom))]
 mod thread;
 #[cfg(not(loom))]
@@ -65,5 +71,7 @@ mod wrapper;
 pub use os::OutOfAddressSpace;
 #[cfg(not(loom))]
 pub use profiler::{Interval, LiveSample, Profiler, Settings, StartError};
+#[cfg(not(loom))]
+pub use shared::image;
 #[cfg(not(loom))]
 pub use wrapper::Heap;

@@ -105,6 +105,107 @@ pub(crate) fn make_writable(start: *mut u8, bytes: usize) -> bool {
     unsafe { libc::mprotect(start.cast(), bytes, libc::PROT_READ | libc::PROT_WRITE) == 0 }
 }
 
+/// Keeps the kernel from making a part of a [`reserve`]d range resident in pages of 2 MiB.
+#[cfg(not(loom))]
+pub(crate) fn no_huge_pages(start: NonNull<u8>, bytes: usize) {
+    // SAFETY: advice on a mapping of ours; refusing it changes nothing.
+    unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_NOHUGEPAGE) };
+}
+
+/// Lets the kernel use pages of ours with all that is in them: they are zero when they are touched again.
+///
+/// # Safety
+/// Whole pages of our own, and nobody needs what is in them.
+#[cfg(not(loom))]
+pub(crate) unsafe fn forget_pages(start: *mut u8, bytes: usize) {
+    // SAFETY: the caller's promise. If it is refused, which it is for locked memory, they are not zero.
+    if unsafe { libc::madvise(start.cast(), bytes, libc::MADV_DONTNEED) } != 0 {
+        // SAFETY: as above.
+        unsafe { start.write_bytes(0, bytes) };
+    }
+}
+
+/// Moves the pages of one part of our memory to another, and leaves the first as if it had never been touched. False,
+/// and nothing moved, if the kernel cannot (before Linux 5.7).
+///
+/// # Safety
+/// Whole pages of our own, both parts writable, apart from each other, and nobody uses either.
+#[cfg(not(loom))]
+pub(crate) unsafe fn move_pages(from: *mut u8, to: *mut u8, bytes: usize) -> bool {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+    // SAFETY: the caller's promise.
+    let moved = unsafe { libc::mremap(from.cast(), bytes, bytes, flags, to.cast::<libc::c_void>()) };
+    if moved != libc::MAP_FAILED {
+        return true;
+    }
+    // The kernel first makes room, then finds out whether it may move: what it took away is put back.
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: it replaces nothing that is there.
+    unsafe { libc::mmap(to.cast(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    false
+}
+
+/// Puts a mapping of ours in the place of another of the same length. False if the kernel refuses.
+///
+/// # Safety
+/// Both are ours and whole; what is in the second is not needed.
+#[cfg(not(loom))]
+pub(crate) unsafe fn move_mapping(from: NonNull<u8>, to: NonNull<u8>, bytes: usize) -> bool {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    // SAFETY: the caller's promise.
+    let moved = unsafe {
+        libc::mremap(from.as_ptr().cast(), bytes, bytes, flags, to.as_ptr().cast::<libc::c_void>())
+    };
+    moved != libc::MAP_FAILED
+}
+
+/// `errno` as it is now, and again when this is dropped: who calls `free` may be about to read it.
+pub(crate) struct Errno(libc::c_int);
+
+impl Errno {
+    #[inline(always)]
+    pub(crate) fn now() -> Self {
+        // SAFETY: the place is this thread's own.
+        Self(unsafe { *libc::__errno_location() })
+    }
+}
+
+impl Drop for Errno {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe { *libc::__errno_location() = self.0 };
+    }
+}
+
+/// No signal is delivered to this thread until this is dropped.
+pub(crate) struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    pub(crate) fn all() -> Self {
+        // SAFETY: both calls write to sets that they are given; all zero bytes are one.
+        unsafe {
+            let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+            Self(before)
+        }
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the set was written by the call above.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut()) };
+    }
+}
+
+/// How large a file may become, if that is limited.
+#[cfg(not(loom))]
+pub(crate) fn file_size_limit() -> Option<u64> {
+    limit(libc::RLIMIT_FSIZE)
+}
+
 /// Miri knows no address space without memory: the range is ordinary memory there.
 #[cfg(any(loom, miri))]
 pub(crate) fn reserve(bytes: usize) -> Result<Reservation, OutOfAddressSpace> {
@@ -124,9 +225,14 @@ pub(crate) fn make_writable(_: *mut u8, _: usize) -> bool {
 /// How much address space the process may have, if that is limited.
 #[cfg(not(any(loom, miri)))]
 pub(crate) fn address_space_limit() -> Option<u64> {
+    limit(libc::RLIMIT_AS)
+}
+
+#[cfg(not(loom))]
+fn limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call writes to the struct that it is given.
-    let failed = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) } != 0;
+    let failed = unsafe { libc::getrlimit(resource, &raw mut limit) } != 0;
     (!failed && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 

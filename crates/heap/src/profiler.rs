@@ -15,7 +15,7 @@ use crate::history::History;
 use crate::label::Label;
 use crate::memory::{self, Mappings};
 use crate::os::OutOfAddressSpace;
-use crate::range::SPAN_BYTES;
+use crate::range::{Range, SPAN_BYTES};
 use crate::sample::Sample;
 use crate::sampler;
 use crate::stacks::StackCopy;
@@ -159,7 +159,9 @@ impl Profiler {
                 let epoch_ns = u64::try_from(settings.epoch.as_nanos()).unwrap_or(u64::MAX);
                 let range_bytes =
                     usize::try_from(settings.range.as_u64()).unwrap_or(usize::MAX).min(SPAN_BYTES);
-                let engine = Engine::reserve(epoch_ns, range_bytes, settings.stacks_max.clamp(1, 1 << 20))
+                let stacks_max = settings.stacks_max.clamp(1, 1 << 20);
+                let engine = Range::reserve(range_bytes)
+                    .and_then(|range| Engine::reserve(epoch_ns, range, stacks_max, None))
                     .map_err(StartError::OutOfAddressSpace)?
                     .publish();
                 SHARED.get_or_init(|| Shared {
@@ -309,10 +311,10 @@ impl Profiler {
             live_samples,
             // The other stack is none.
             stacks: stacks.len().saturating_sub(1) as u64,
-            dropped_large: engine.dropped_large.load(Relaxed),
-            dropped_small: engine.dropped_small.load(Relaxed),
-            dropped_stacks: engine.stacks.dropped.load(Relaxed),
-            truncated: engine.truncated.load(Relaxed),
+            dropped_large: engine.counts().dropped_large.load(Relaxed),
+            dropped_small: engine.counts().dropped_small.load(Relaxed),
+            dropped_stacks: engine.stacks.dropped(),
+            truncated: engine.counts().truncated.load(Relaxed),
             unwind_method: capture::method(),
             own_bytes: resident.saturating_sub(small_bytes) + unwind::CACHE_BYTES as u64,
             range_bytes: engine.range.bytes() as u64,

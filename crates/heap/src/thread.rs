@@ -23,6 +23,7 @@ pub(crate) struct Thread {
     stack_end: Cell<usize>,
 }
 
+#[cfg(not(all(feature = "preload", target_arch = "x86_64", target_os = "linux", not(miri))))]
 thread_local! {
     static THREAD: Thread = const {
         Thread {
@@ -40,10 +41,55 @@ thread_local! {
 }
 
 /// Uses this thread's words. There is nothing that could fail: they have no destructor to be too late for.
+#[cfg(not(all(feature = "preload", target_arch = "x86_64", target_os = "linux", not(miri))))]
 #[inline(always)]
 pub(crate) fn with<R>(use_it: impl FnOnce(&Thread) -> R) -> R {
     THREAD.with(use_it)
 }
+
+/// The same where this is a library of its own. Rust would then ask the dynamic loader for the words with a call, which
+/// costs more than all else on the allocation path, and may itself allocate. A library that is loaded with the program
+/// has its words at a fixed distance from the thread's control block (the initial-exec model), which no stable option of
+/// the compiler can be told: so they are declared here. All of them begin as zero.
+#[cfg(all(feature = "preload", target_arch = "x86_64", target_os = "linux", not(miri)))]
+mod initial_exec {
+    use super::Thread;
+
+    std::arch::global_asm!(
+        ".pushsection .tbss.plimsoll_thread, \"awT\", @nobits",
+        ".globl plimsoll_thread",
+        ".hidden plimsoll_thread",
+        ".type plimsoll_thread, @object",
+        ".size plimsoll_thread, {bytes}",
+        ".p2align 6",
+        "plimsoll_thread:",
+        ".zero {bytes}",
+        ".popsection",
+        bytes = const size_of::<Thread>(),
+    );
+    const _: () = assert!(align_of::<Thread>() <= 64);
+
+    /// Uses this thread's words.
+    #[inline(always)]
+    pub(crate) fn with<R>(use_it: impl FnOnce(&Thread) -> R) -> R {
+        let words: *const Thread;
+        // SAFETY: the ABI of thread-local storage on x86-64: the control block's own address is its first word, and the
+        // linker fills in how far the words are from it. The place never changes while the thread lives.
+        unsafe {
+            std::arch::asm!(
+                "mov {words}, qword ptr [rip + plimsoll_thread@GOTTPOFF]",
+                "add {words}, qword ptr fs:[0]",
+                words = out(reg) words,
+                options(pure, nomem, nostack),
+            );
+        }
+        // SAFETY: the words are this thread's; zeros are a valid value of each.
+        use_it(unsafe { &*words })
+    }
+}
+
+#[cfg(all(feature = "preload", target_arch = "x86_64", target_os = "linux", not(miri)))]
+pub(crate) use initial_exec::with;
 
 impl Thread {
     /// Counts down by the bytes of one allocation; true if they contain a hit, or there is something to look at.

@@ -7,28 +7,28 @@
 use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, Relaxed, Release};
 
 /// No slot: slot numbers start at 1, since the first unit of the range is a chunk's head.
-pub(super) const NONE: u32 = 0;
+pub(crate) const NONE: u32 = 0;
 
 /// Where the records of slots are.
-pub(super) trait Links {
+pub(crate) trait Links {
     /// Where a free slot keeps the number of the next.
     fn link(&self, slot: u32) -> &AtomicU32;
 }
 
 /// See the head of this file.
 #[derive(Default)]
-pub(super) struct Bin {
+pub(crate) struct Bin {
     /// The number of the first free slot; the tag in the upper half.
     free: AtomicU64,
     /// The number of the chunk that fresh slots are cut from, plus one, in the upper half; how many were cut in the lower.
-    pub(super) cutting: AtomicU64,
+    pub(crate) cutting: AtomicU64,
 }
 
 // SAFETY: a struct of atomics.
 unsafe impl crate::cells::Zeroed for Bin {}
 
 impl Bin {
-    pub(super) fn pop(&self, links: &impl Links) -> Option<u32> {
+    pub(crate) fn pop(&self, links: &impl Links) -> Option<u32> {
         let mut head = self.free.load(Acquire);
         loop {
             let slot = head as u32;
@@ -44,7 +44,7 @@ impl Bin {
         }
     }
 
-    pub(super) fn push(&self, slot: u32, links: &impl Links) {
+    pub(crate) fn push(&self, slot: u32, links: &impl Links) {
         let mut head = self.free.load(Relaxed);
         loop {
             links.link(slot).store(head as u32, Relaxed);
@@ -56,7 +56,7 @@ impl Bin {
     }
 
     /// Cuts a fresh slot: the chunk's number and the slot's place in it.
-    pub(super) fn cut(&self, slots_of: impl Fn(u32) -> u32) -> Result<(u32, u32), u64> {
+    pub(crate) fn cut(&self, slots_of: impl Fn(u32) -> u32) -> Result<(u32, u32), u64> {
         let mut now = self.cutting.load(Acquire);
         loop {
             let Some(chunk) = ((now >> 32) as u32).checked_sub(1) else { return Err(now) };
@@ -71,7 +71,7 @@ impl Bin {
     }
 
     /// Puts a new chunk in the place of a used-up one, with its first slot taken. False if somebody else was faster.
-    pub(super) fn renew(&self, used_up: u64, chunk: u32) -> bool {
+    pub(crate) fn renew(&self, used_up: u64, chunk: u32) -> bool {
         self.cutting.compare_exchange(used_up, (u64::from(chunk) + 1) << 32 | 1, AcqRel, Relaxed).is_ok()
     }
 }

@@ -17,7 +17,7 @@ mod classes;
 
 use std::ptr::NonNull;
 
-use bin::{Bin, Links};
+pub(crate) use bin::{Bin, Links};
 use classes::{ALIGN_MAX, CLASSES, slot_bytes};
 pub(crate) use classes::{LARGE_BYTES, class_of};
 
@@ -71,8 +71,8 @@ const READY: u32 = u32::MAX;
 /// See the head of this file.
 pub(crate) struct Range {
     start: NonNull<u8>,
-    /// What `start` lies in.
-    _reservation: Reservation,
+    /// What `start` lies in, if it is this range's alone.
+    _reservation: Option<Reservation>,
     bytes: usize,
     wanted_bytes: usize,
     shards: usize,
@@ -119,12 +119,21 @@ impl Range {
         let start = reservation.start();
         // SAFETY: it is one chunk longer than what is used of it.
         let start = unsafe { start.byte_add(start.align_offset(CHUNK_BYTES)) };
+        Ok(Self { _reservation: Some(reservation), ..Self::at(start, bytes, wanted_bytes)? })
+    }
+
+    /// A range at an address that others reserved for it: a multiple of [`CHUNK_BYTES`], and `bytes` a power of two.
+    pub(crate) fn at(
+        start: NonNull<u8>,
+        bytes: usize,
+        wanted_bytes: usize,
+    ) -> Result<Self, OutOfAddressSpace> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         // Each shard may leave a started chunk of every size: a small range can't afford many.
         let shards_max = SHARDS_MAX.min(bytes / CHUNK_BYTES / CLASSES).max(1);
         Ok(Self {
             start,
-            _reservation: reservation,
+            _reservation: None,
             bytes,
             wanted_bytes,
             shards: processors.next_power_of_two().min(1 << shards_max.ilog2()),
@@ -195,10 +204,15 @@ impl Range {
         Slot { block, sample: self.record_at(chunk, nth), chunk, nth }
     }
 
+    /// How many bytes a slot has.
+    pub(crate) fn room(&self, slot: &Slot<'_>) -> usize {
+        self.head(slot.chunk).slot_bytes.load(Relaxed) as usize
+    }
+
     /// Whether a resized block may stay in its slot: it fits, and does not leave most of it empty.
     pub(crate) fn fits(&self, slot: &Slot<'_>, size: usize) -> bool {
-        let slot_bytes = self.head(slot.chunk).slot_bytes.load(Relaxed) as usize;
-        size <= slot_bytes && size >= slot_bytes / 4
+        let room = self.room(slot);
+        size <= room && size >= room / 4
     }
 
     /// Gives a slot back. Its record has been cleared, its block is nobody's.

@@ -14,6 +14,7 @@ const LOOKS: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// The numbers of one stack. 400 bytes.
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct StackCell {
     pub(super) hash: AtomicU64,
     /// Where its addresses begin in the table of packed addresses.
@@ -127,6 +128,66 @@ impl StackCell {
     /// See [`super::Stacks::after_fork`]. What was on its way from one counter to another is missing in the child's ages.
     pub(super) fn after_fork(&self) {
         self.turned.fetch_and(!TURNING, Relaxed);
+    }
+
+    /// Begins to count what lives anew: nothing does, until [`StackCell::recount`] says so.
+    pub(crate) fn begin_recount(&self, now: u32) {
+        self.live.iter().for_each(|counter| counter.store(0, Relaxed));
+        self.turned.store(now, Relaxed);
+        self.freed_objects.store(self.allocated_objects.load(Relaxed), Relaxed);
+        self.freed_bytes.store(self.allocated_bytes.load(Relaxed), Relaxed);
+    }
+
+    /// A sample lives.
+    pub(crate) fn recount(&self, sample: &Sample, now: u32) {
+        let share = sample.share();
+        let less =
+            |counter: &AtomicU64, by: u64| counter.store(counter.load(Relaxed).saturating_sub(by), Relaxed);
+        less(&self.freed_objects, share.objects);
+        less(&self.freed_bytes, share.bytes);
+        let bytes = share.bytes.cast_signed();
+        self.live[cohorts::counter(sample.born, now)].fetch_add(cohorts::pack(1, bytes), Relaxed);
+    }
+
+    /// The bytes that live.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        // What was freed first: so it never seems that more was freed.
+        let freed = self.freed_bytes.load(Acquire);
+        self.allocated_bytes.load(Acquire).saturating_sub(freed)
+    }
+
+    /// The numbers of a cell that is somebody else's, and not to be written to.
+    pub(crate) fn look(&self, now: u32) -> StackCopy {
+        let own = Self::default();
+        for _ in 0..LOOKS {
+            let turned = self.turned.load(Acquire);
+            own.take_over(self);
+            own.turned.store(turned & !TURNING, Relaxed);
+            fence(Acquire);
+            // Who was ended in the middle of that leaves the mark for ever: the ages of this stack are then off.
+            if turned & TURNING == 0 && self.turned.load(Relaxed) == turned {
+                break;
+            }
+        }
+        let mut copy = StackCopy::blank();
+        own.copy(now, &mut copy);
+        copy
+    }
+
+    /// In the order of [`StackCell::copy_as_is`], for its reasons.
+    fn take_over(&self, from: &Self) {
+        let take = |to: &AtomicU64, from: &AtomicU64| to.store(from.load(Acquire), Relaxed);
+        self.longest_chain.store(from.longest_chain.load(Relaxed), Relaxed);
+        take(&self.freed_objects, &from.freed_objects);
+        take(&self.freed_bytes, &from.freed_bytes);
+        take(&self.allocated_objects, &from.allocated_objects);
+        take(&self.allocated_bytes, &from.allocated_bytes);
+        self.packed_at.store(from.packed_at.load(Relaxed), Relaxed);
+        self.packed_length.store(from.packed_length.load(Relaxed), Relaxed);
+        take(&self.grown, &from.grown);
+        take(&self.grown_bytes, &from.grown_bytes);
+        self.died.iter().zip(&from.died).for_each(|(to, from)| take(to, from));
+        self.live.iter().zip(&from.live).for_each(|(to, from)| take(to, from));
     }
 
     /// Arranged for `now` from the start, since it was never used before.

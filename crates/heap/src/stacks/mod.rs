@@ -14,7 +14,7 @@ pub(crate) mod packing;
 
 use std::ops::Range;
 
-use crate::cells::Cells;
+use crate::cells::{Cells, Place, Zeroed};
 use crate::os::OutOfAddressSpace;
 use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, AtomicUsize, Relaxed};
 
@@ -39,25 +39,39 @@ struct Index {
     used: AtomicUsize,
 }
 
-/// See the head of this file.
-pub(crate) struct Stacks {
-    cells: Cells<StackCell>,
-    opened: AtomicU32,
-    packed: Cells<AtomicU32>,
-    packed_words: AtomicU32,
-    indexes: Vec<Index>,
-    open: AtomicUsize,
+/// How much of the tables is in use. It lies beside them, so that who sees the tables sees it.
+#[derive(Default)]
+#[repr(C)]
+pub(crate) struct Used {
+    pub(crate) opened: AtomicU32,
+    pub(crate) packed_words: AtomicU32,
     /// How often a sample's stack had no place.
     pub(crate) dropped: AtomicU64,
 }
 
+// SAFETY: a struct of atomics.
+unsafe impl Zeroed for Used {}
+
+/// See the head of this file.
+pub(crate) struct Stacks {
+    pub(crate) cells: Cells<StackCell>,
+    pub(crate) packed: Cells<AtomicU32>,
+    pub(crate) used: Cells<Used>,
+    indexes: Vec<Index>,
+    open: AtomicUsize,
+}
+
 impl Stacks {
     /// Room for `stacks_max` different ones. Reserves about 700 bytes of address space for each.
-    pub(crate) fn reserve(stacks_max: usize) -> Result<Self, OutOfAddressSpace> {
-        Self::with_index(stacks_max, FIRST_INDEX)
+    pub(crate) fn reserve(stacks_max: usize, place: Place<'_>) -> Result<Self, OutOfAddressSpace> {
+        Self::with_index(stacks_max, FIRST_INDEX, place)
     }
 
-    pub(crate) fn with_index(stacks_max: usize, first_index: usize) -> Result<Self, OutOfAddressSpace> {
+    pub(crate) fn with_index(
+        stacks_max: usize,
+        first_index: usize,
+        place: Place<'_>,
+    ) -> Result<Self, OutOfAddressSpace> {
         let mut indexes = Vec::new();
         let mut room = 0;
         while room < stacks_max {
@@ -65,17 +79,25 @@ impl Stacks {
             indexes.push(Index { places: Cells::reserve(places)?, used: AtomicUsize::new(0) });
             room += places / 4 * 3;
         }
-        let cells = Cells::<StackCell>::reserve(stacks_max + 1)?;
+        let used = Cells::<Used>::reserve_in(place, 1)?;
+        // Number 0 is the other stack.
+        used[0].opened.store(1, Relaxed);
         Ok(Self {
-            cells,
-            // Number 0 is the other stack.
-            opened: AtomicU32::new(1),
-            packed: Cells::reserve(stacks_max * 64)?,
-            packed_words: AtomicU32::new(0),
+            cells: Cells::reserve_in(place, stacks_max + 1)?,
+            packed: Cells::reserve_in(place, stacks_max * 64)?,
+            used,
             indexes,
             open: AtomicUsize::new(1),
-            dropped: AtomicU64::new(0),
         })
+    }
+
+    fn used(&self) -> &Used {
+        &self.used[0]
+    }
+
+    /// How often a sample's stack had no place.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.used().dropped.load(Relaxed)
     }
 
     /// The cell of a number that this table gave out.
@@ -92,7 +114,7 @@ impl Stacks {
     pub(crate) fn intern(&self, hash: u64, addresses: &[u64], truncated: bool, epoch: u32) -> u32 {
         self.find(hash).unwrap_or_else(|| {
             self.add(hash, addresses, truncated, epoch).unwrap_or_else(|| {
-                self.dropped.fetch_add(1, Relaxed);
+                self.used().dropped.fetch_add(1, Relaxed);
                 OTHER
             })
         })
@@ -120,7 +142,7 @@ impl Stacks {
     fn add(&self, hash: u64, addresses: &[u64], truncated: bool, epoch: u32) -> Option<u32> {
         let index = self.roomy_index()?;
         let next = |opened: u32| ((opened as usize) < self.cells.len()).then_some(opened + 1);
-        let stack = self.opened.fetch_update(AcqRel, Acquire, next).ok()?;
+        let stack = self.used().opened.fetch_update(AcqRel, Acquire, next).ok()?;
         let cell = self.cell(stack);
         let (packed_at, packed_length) = self.pack(addresses, truncated);
         cell.hash.store(hash, Relaxed);
@@ -163,7 +185,9 @@ impl Stacks {
         let (count, length) = packing::pack(addresses, &mut bytes);
         let words = length.div_ceil(4);
         let next = |used: u32| (used as usize + words <= self.packed.len()).then_some(used + words as u32);
-        let Ok(at) = self.packed_words.fetch_update(Relaxed, Relaxed, next) else { return (0, LONGER) };
+        let Ok(at) = self.used().packed_words.fetch_update(Relaxed, Relaxed, next) else {
+            return (0, LONGER);
+        };
         let at = at as usize;
         for (cell, chunk) in self.packed[at..at + words].iter().zip(bytes.chunks_exact(4)) {
             cell.store(u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]), Relaxed);
@@ -179,7 +203,7 @@ impl Stacks {
 
     /// How many cells are in use, the other stack's among them.
     pub(crate) fn opened(&self) -> usize {
-        (self.opened.load(Acquire) as usize).min(self.cells.len())
+        (self.used().opened.load(Acquire) as usize).min(self.cells.len())
     }
 
     /// Copies the numbers of the stacks, from number 0 on, as many as `out` is long. This is the part of a snapshot
@@ -196,17 +220,23 @@ impl Stacks {
 
     /// Appends the addresses of a copied stack.
     pub(crate) fn addresses(&self, stack: &StackCopy, out: &mut Vec<u64>) {
-        let length = (stack.packed_length & !LONGER) as usize;
-        let words = &self.packed[stack.packed_at as usize..][..length.div_ceil(4)];
-        let bytes = words.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).take(length);
-        packing::unpack(bytes, out);
+        addresses(&self.packed, stack, out);
     }
 
     /// Where its tables are.
     pub(crate) fn addresses_of_tables(&self) -> impl Iterator<Item = Range<usize>> {
         let indexes = self.indexes.iter().map(|index| index.places.addresses());
-        indexes.chain([self.cells.addresses(), self.packed.addresses()])
+        indexes.chain([self.cells.addresses(), self.packed.addresses(), self.used.addresses()])
     }
+}
+
+/// Appends the addresses of a stack from a table of packed ones; none if they are not there, and no more than are
+/// kept of one stack.
+pub(crate) fn addresses(packed: &[AtomicU32], stack: &StackCopy, out: &mut Vec<u64>) {
+    let length = (stack.packed_length & !LONGER) as usize;
+    let words = packed.get(stack.packed_at as usize..).and_then(|words| words.get(..length.div_ceil(4)));
+    let bytes = words.unwrap_or_default().iter().flat_map(|word| word.load(Relaxed).to_le_bytes());
+    packing::unpack(bytes.take(length.min(PACKED_MAX)), out);
 }
 
 #[cfg(all(test, loom))]
@@ -245,7 +275,7 @@ mod miri_tests {
     #[test]
     fn stacks_keep_their_numbers_and_addresses_while_indexes_fill_up() {
         let most = if cfg!(miri) { 20 } else { 1000 };
-        let stacks = Stacks::with_index(most, 8).expect("a few KiB");
+        let stacks = Stacks::with_index(most, 8, None).expect("a few KiB");
         let mut numbers: HashMap<u64, u32> = HashMap::new();
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..most * 4 {
@@ -263,19 +293,19 @@ mod miri_tests {
                 assert_eq!(kept(&stacks, &copies, number), (expected, false));
             }
         }
-        assert_eq!(stacks.dropped.load(Relaxed), 0);
+        assert_eq!(stacks.dropped(), 0);
     }
 
     #[test]
     fn what_has_no_place_is_counted_in_the_other_stack() {
         for most in [1, 2, 5] {
-            let stacks = Stacks::with_index(most, 8).expect("a few KiB");
+            let stacks = Stacks::with_index(most, 8, None).expect("a few KiB");
             for which in 0..10 {
                 let (hash, addresses) = stack(which);
                 let number = stacks.intern(hash, &addresses, true, 0);
                 assert_eq!(number == OTHER, which as usize >= most, "{which} of {most}");
             }
-            assert_eq!(stacks.dropped.load(Relaxed), 10 - most as u64);
+            assert_eq!(stacks.dropped(), 10 - most as u64);
             assert_eq!(stacks.opened(), most + 1);
             let (hash, expected) = stack(0);
             let number = stacks.find(hash).expect("it came first");
@@ -285,7 +315,7 @@ mod miri_tests {
 
     #[test]
     fn addresses_that_have_no_room_are_cut_and_said_to_be() {
-        let stacks = Stacks::with_index(4, 8).expect("a few KiB");
+        let stacks = Stacks::with_index(4, 8, None).expect("a few KiB");
         // Eight bytes of difference each way: ten bytes an address.
         let far: Vec<u64> =
             (0..DEPTH_MAX as u64).map(|nth| if nth % 2 == 0 { 1 } else { u64::MAX / 2 }).collect();
@@ -298,7 +328,7 @@ mod miri_tests {
     fn threads_agree_on_the_numbers_of_stacks() {
         let (most, rounds) = if cfg!(miri) { (4, 8) } else { (200, 20_000) };
         // Room for the cells that are left unused when threads meet a stack at the same moment.
-        let stacks = Stacks::with_index(most * 8, most * 16).expect("a few KiB");
+        let stacks = Stacks::with_index(most * 8, most * 16, None).expect("a few KiB");
         let seen: Vec<HashMap<u64, u32>> = std::thread::scope(|scope| {
             let threads = [1, 2, 3].map(|seed| {
                 let stacks = &stacks;

@@ -12,7 +12,7 @@ use crate::sample::Sample;
 const ADDRESSES: [u64; 3] = [0x5555_0000_1000, 0x5555_0000_2000, 0x7f00_0000_0000];
 
 fn stacks() -> Arc<Stacks> {
-    Arc::new(Stacks::with_index(3, 4).expect("loom's memory is the machine's"))
+    Arc::new(Stacks::with_index(3, 4, None).expect("loom's memory is the machine's"))
 }
 
 fn addresses(stacks: &Stacks, stack: u32) -> Vec<u64> {
@@ -33,7 +33,7 @@ fn two_threads_meet_a_stack_at_once_and_agree_on_its_number() {
         assert_eq!(thread.join().expect("it does not panic"), ours);
         assert_eq!(stacks.find(7 << 32), Some(ours));
         assert_eq!(addresses(&stacks, ours), ADDRESSES);
-        assert_eq!(stacks.dropped.load(Relaxed), 0);
+        assert_eq!(stacks.dropped(), 0);
     });
 }
 
@@ -68,13 +68,13 @@ fn a_stack_that_is_found_is_complete() {
 #[test]
 fn the_last_cell_goes_to_one_and_the_other_is_counted_elsewhere() {
     crate::sync::model(|| {
-        let stacks = Arc::new(Stacks::with_index(1, 4).expect("loom's memory is the machine's"));
+        let stacks = Arc::new(Stacks::with_index(1, 4, None).expect("loom's memory is the machine's"));
         let theirs = stacks.clone();
         let thread = thread::spawn(move || theirs.intern(7 << 32, &ADDRESSES[..1], false, 0));
         let ours = stacks.intern(8 << 32, &ADDRESSES[..1], false, 0);
         let theirs = thread.join().expect("it does not panic");
         assert!((ours == OTHER) ^ (theirs == OTHER), "{ours} {theirs}");
-        assert_eq!(stacks.dropped.load(Relaxed), 1);
+        assert_eq!(stacks.dropped(), 1);
         assert_eq!(stacks.opened(), 2);
     });
 }

@@ -32,7 +32,8 @@ pub(crate) fn pack(addresses: &[u64], out: &mut [u8]) -> (usize, usize) {
 pub(crate) fn unpack(bytes: impl Iterator<Item = u8>, out: &mut Vec<u64>) {
     let (mut last, mut folded, mut shift) = (0_u64, 0_u64, 0);
     for byte in bytes {
-        folded |= u64::from(byte & 0x7f) << shift;
+        // Bytes that nobody packed may go on for ever; shifted out, they are nothing.
+        folded |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
         shift += 7;
         if byte & 0x80 == 0 {
             last = last.wrapping_add(folded >> 1 ^ (folded & 1).wrapping_neg());
