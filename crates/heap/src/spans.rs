@@ -302,9 +302,11 @@ mod tests {
     const BITS: u32 = REGION_BITS_MIN;
 
     fn spans() -> (Spans, os::Reservation) {
-        let reservation = os::reserve(REGIONS << BITS).expect("512 MiB of addresses");
-        // SAFETY: reserved just now, and for this.
-        (unsafe { Spans::reserve(reservation.start(), BITS) }.expect("address space"), reservation)
+        let reservation = os::reserve((REGIONS + 1) << BITS).expect("528 MiB of addresses");
+        let start = reservation.start();
+        // SAFETY: one region longer than what is used; reserved just now, and for this.
+        let spans = unsafe { Spans::reserve(start.byte_add(start.align_offset(1 << BITS)), BITS) };
+        (spans.expect("address space"), reservation)
     }
 
     fn sample(size: usize) -> Sample {

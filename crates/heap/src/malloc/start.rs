@@ -113,6 +113,9 @@ pub fn start<I: Inner>(heap: &'static Malloc<I>, settings: &Settings<'_>) -> Res
         Interval::Mean(bytes) => bytes.as_u64() as f64,
         Interval::Every => sampler::EVERY,
     });
+    if let Some(shared) = &engine.shared {
+        shared.tell_status(engine);
+    }
     Ok(())
 }
 

@@ -121,10 +121,7 @@ impl Shared {
     pub(crate) fn tell(&self, engine: &Engine, stack: &mut Stack) {
         let counts = engine.counts();
         counts.samples.fetch_add(1, Relaxed);
-        counts.interval.store(sampler::interval().unwrap_or(0.0).to_bits(), Relaxed);
-        counts.adaptive.store(u64::from(engine.cost.is_adaptive()), Relaxed);
-        counts.cost_ppm.store(u64::from(Cost::ppm(&engine.cost)), Relaxed);
-        counts.method.store(capture::method() as u64, Relaxed);
+        self.tell_status(engine);
         let interpreter = self.interpreter.load(Acquire);
         if !interpreter.is_null() {
             // SAFETY: only `set_interpreter` writes it, and only a function of this type.
@@ -135,6 +132,15 @@ impl Shared {
                 stack.replace(&with_names[..depth.min(DEPTH_MAX)]);
             }
         }
+    }
+
+    /// How the profiler does, as others see it.
+    pub(crate) fn tell_status(&self, engine: &Engine) {
+        let counts = engine.counts();
+        counts.interval.store(sampler::interval().unwrap_or(0.0).to_bits(), Relaxed);
+        counts.adaptive.store(u64::from(engine.cost.is_adaptive()), Relaxed);
+        counts.cost_ppm.store(u64::from(Cost::ppm(&engine.cost)), Relaxed);
+        counts.method.store(capture::method() as u64, Relaxed);
     }
 
     pub(crate) fn set_interpreter(&self, interpreter: Interpreter) {
