@@ -22,6 +22,10 @@ mod exports;
 #[cfg(not(test))]
 mod hand_over;
 #[cfg(not(test))]
+mod jemalloc;
+#[cfg(not(test))]
 mod next;
+#[cfg(not(test))]
+mod operators;
 #[cfg(not(test))]
 mod start;

@@ -178,17 +178,40 @@ pub(super) unsafe extern "C" fn memalign<I: Inner>(align: usize, size: usize, he
     })
 }
 
+/// A block that is a sample, or null.
+#[cold]
+#[inline(never)]
+pub(super) extern "C" fn only_sampled(size: usize, align: usize) -> *mut u8 {
+    let here = Registers::here();
+    sampled(here, Wanted { size, align: align.max(ALIGN), zeroed: false }).unwrap_or(std::ptr::null_mut())
+}
+
 /// # Safety
 /// As free(3).
 #[cold]
 #[inline(never)]
 pub(super) unsafe extern "C" fn free<I: Inner>(block: *mut u8, heap: &Malloc<I>) {
-    let _errno = Errno::now();
-    let Some(engine) = engine().filter(|engine| engine.has(block)) else {
+    // SAFETY: the caller's promise is handed on.
+    if !unsafe { free_sampled(block) } {
         // Near the range, which is smaller than it might be: as if it were anywhere else.
-        // SAFETY: the caller's promise is handed on.
-        return unsafe { heap.inner.free(block) };
-    };
+        // SAFETY: as above.
+        unsafe { heap.inner.free(block) }
+    }
+}
+
+/// Whether an address is one of ours.
+pub(super) fn is_sample(block: *mut u8) -> bool {
+    engine().is_some_and(|engine| engine.has(block))
+}
+
+/// Frees a block of ours; false if it is none.
+///
+/// # Safety
+/// As free(3).
+#[inline]
+pub(super) unsafe fn free_sampled(block: *mut u8) -> bool {
+    let Some(engine) = engine().filter(|engine| engine.has(block)) else { return false };
+    let _errno = Errno::now();
     engine.go_home();
     let _timed = engine.cost.timed();
     // What is no sample there was freed before.
@@ -196,6 +219,7 @@ pub(super) unsafe extern "C" fn free<I: Inner>(block: *mut u8, heap: &Malloc<I>)
         engine.died(&sample);
         place.give_back(engine, sample.size as usize, false);
     }
+    true
 }
 
 /// # Safety

@@ -150,6 +150,29 @@ impl<I: Inner> Malloc<I> {
         unsafe { self.inner.realloc(block, size) }
     }
 
+    /// Counts an allocation that another function of the inner allocator is about to make. If it is to be a sample, here is
+    /// its block; else null, and the other function is to be asked.
+    #[inline(always)]
+    pub fn sampled(&self, size: usize, align: usize) -> *mut u8 {
+        if thread::with(|thread| thread.counts_out(size)) {
+            cold::only_sampled(size, align)
+        } else {
+            std::ptr::null_mut()
+        }
+    }
+
+    /// Whether a block is a sample.
+    pub fn is_sample(&self, block: *mut u8) -> bool {
+        self.may_be_ours(block) && cold::is_sample(block)
+    }
+
+    /// Frees a block if it is a sample; if not, says so and leaves it.
+    #[inline(always)]
+    pub unsafe fn free_sampled(&self, block: *mut u8) -> bool {
+        // SAFETY: the caller's promise is handed on.
+        self.may_be_ours(block) && unsafe { cold::free_sampled(block) }
+    }
+
     /// malloc_usable_size(3).
     #[inline(always)]
     pub unsafe fn usable_size(&self, block: *mut u8) -> usize {
