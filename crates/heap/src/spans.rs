@@ -46,8 +46,11 @@ const HUGE_PAGE_BITS: u32 = 22;
 #[repr(C)]
 struct Record {
     sample: SampleCell,
-    /// The block's size. While the span is free: how many of its bytes may not be zero, and are resident.
+    /// The block's size.
     size: AtomicU64,
+    /// How many of the span's first bytes may not be zero, and are resident: what the largest block had that was here
+    /// since its pages were last given back.
+    dirty: AtomicU64,
 }
 
 // SAFETY: a struct of atomics.
@@ -146,7 +149,7 @@ impl Spans {
             Some(free) => free - 1,
             None => region.cut()?,
         };
-        let dirty = region.records[nth as usize].size.load(Relaxed) as usize;
+        let dirty = region.records[nth as usize].dirty.load(Relaxed) as usize;
         self.kept_bytes.fetch_sub(dirty, Relaxed);
         Some(Span { block: region.block(nth), region: number as u8, nth, dirty })
     }
@@ -174,6 +177,7 @@ impl Spans {
     pub(crate) fn put(&self, span: &Span, sample: &Sample) {
         let record = self.record(span);
         record.size.store(sample.size, Relaxed);
+        record.dirty.fetch_max(sample.size.next_multiple_of(PAGE_BYTES as u64), Relaxed);
         record.sample.put(sample);
     }
 
@@ -189,56 +193,62 @@ impl Spans {
     }
 
     /// The block in a span became smaller: what it no longer has goes back to the kernel.
-    pub(crate) fn shrink(&self, span: &Span, from: usize, to: usize) {
-        let (to, from) = (to.next_multiple_of(PAGE_BYTES), from.next_multiple_of(PAGE_BYTES));
-        if to < from {
-            // SAFETY: pages of the span behind the block.
-            unsafe { os::forget_pages(span.block.as_ptr().wrapping_add(to), from - to) };
+    pub(crate) fn shrink(&self, span: &Span, to: usize) {
+        self.forget_from(span, to.next_multiple_of(PAGE_BYTES));
+    }
+
+    /// Gives the pages of a span from an offset on back to the kernel.
+    fn forget_from(&self, span: &Span, from: usize) {
+        let record = self.record(span);
+        let dirty = record.dirty.load(Relaxed) as usize;
+        if from < dirty {
+            record.dirty.store(from as u64, Relaxed);
+            // SAFETY: pages of the span behind what its block has.
+            unsafe { os::forget_pages(span.block.as_ptr().wrapping_add(from), dirty - from) };
         }
     }
 
-    /// Gives a span back whose block had `size` bytes. `untouched`: its pages were moved away.
-    pub(crate) fn give_back(&self, span: &Span, size: usize, untouched: bool) {
+    /// Gives a span back. `moved` says how many of its first bytes are gone, because their pages were moved.
+    pub(crate) fn give_back(&self, span: &Span, moved: usize) {
         let region = &self.regions[usize::from(span.region)];
         let record = self.record(span);
         record.sample.clear();
-        let bytes = size.next_multiple_of(PAGE_BYTES);
-        let dirty = if untouched { 0 } else { self.keep(span, bytes) };
-        record.size.store(dirty as u64, Relaxed);
+        let dirty = record.dirty.load(Relaxed) as usize;
+        if moved > 0 {
+            self.forget_from(span, moved);
+            record.dirty.store(0, Relaxed);
+        } else if !self.keeps(dirty) {
+            self.forget_from(span, 0);
+        }
         region.free.push(span.nth + 1, &Free(&region.records));
     }
 
-    /// How many bytes of a freed block's pages stay resident.
-    fn keep(&self, span: &Span, bytes: usize) -> usize {
+    /// Whether so many bytes of a freed block stay resident.
+    fn keeps(&self, bytes: usize) -> bool {
         let given_back_from = self.given_back_from.load(Relaxed);
         let kept = bytes < given_back_from && {
             let next = |kept: usize| (kept + bytes <= 2 * given_back_from).then_some(kept + bytes);
             self.kept_bytes.fetch_update(Relaxed, Relaxed, next).is_ok()
         };
-        if kept {
-            return bytes;
-        }
-        if bytes <= KEPT_MAX {
+        if !kept && bytes <= KEPT_MAX {
             self.given_back_from.fetch_max(bytes + 1, Relaxed);
         }
-        // SAFETY: the block's pages, which nobody uses.
-        unsafe { os::forget_pages(span.block.as_ptr(), bytes) };
-        0
+        kept
     }
 
-    /// Moves the first bytes of a block to a span of another size. Says whether the pages were moved, and so are gone
-    /// from the old one.
-    pub(crate) fn move_to(&self, from: &Span, to: &Span, bytes: usize) -> bool {
+    /// Moves the first bytes of a block to a span of another size. Says how many are gone from the old one, because
+    /// their pages were moved.
+    pub(crate) fn move_to(&self, from: &Span, to: &Span, bytes: usize) -> usize {
         if bytes >= MOVED_BYTES && to.dirty == 0 {
             let whole = bytes.next_multiple_of(PAGE_BYTES);
             // SAFETY: two different spans, both at least this long; nobody else uses either.
             if unsafe { os::move_pages(from.block.as_ptr(), to.block.as_ptr(), whole) } {
-                return true;
+                return whole;
             }
         }
         // SAFETY: as above.
         unsafe { from.block.copy_to_nonoverlapping(to.block, bytes) };
-        false
+        0
     }
 
     /// Every sample there is, as seen in passing.
@@ -313,6 +323,13 @@ mod tests {
         Sample { stack: 3, born: 1, weight: 2.0, label: 0, grown: 0, size: size as u64 }
     }
 
+    /// A span with the sample of a block in it.
+    fn taken(spans: &Spans, size: usize) -> Span {
+        let span = spans.take(size, 16).expect("there is one");
+        spans.put(&span, &sample(size));
+        span
+    }
+
     fn fill(span: &Span, bytes: usize, with: u8) {
         // SAFETY: the span is ours and at least this long.
         unsafe { span.block.write_bytes(with, bytes) };
@@ -341,7 +358,7 @@ mod tests {
             let found = spans.find(inside).expect("it was taken");
             assert_eq!(spans.sample(&found).map(|sample| sample.size), Some(size as u64));
             assert!(bytes(&span, size).iter().all(|&byte| byte == size as u8));
-            spans.give_back(&found, size, false);
+            spans.give_back(&found, 0);
             assert_eq!(spans.sample(&found), None);
         }
         spans.visit(|address, _| panic!("{address:x} is left"));
@@ -353,39 +370,47 @@ mod tests {
     fn what_is_kept_says_how_much_of_it_may_not_be_zero() {
         let (spans, _reservation) = spans();
         let size = 100 << 10;
-        let first = spans.take(size, 16).expect("there is one");
+        let first = taken(&spans, size);
         fill(&first, size, 7);
-        spans.give_back(&first, size, false);
-        let again = spans.take(size, 16).expect("there is one");
+        spans.give_back(&first, 0);
+        // A smaller block in between leaves behind it what the larger one had there.
+        let small = taken(&spans, 70 << 10);
+        assert_eq!(small.block, first.block);
+        spans.give_back(&small, 0);
+        let again = taken(&spans, size);
         assert_eq!((again.block, again.dirty), (first.block, size.next_multiple_of(PAGE_BYTES)));
+        spans.shrink(&again, 80 << 10);
+        assert!(bytes(&again, size)[80 << 10..].iter().all(|&byte| byte == 0));
+        spans.give_back(&again, 0);
+        assert_eq!(taken(&spans, size).dirty, 80 << 10);
         // Larger than any before: given back at once, and zero when it is taken again.
-        let large = spans.take(4 << 20, 16).expect("there is one");
+        let large = taken(&spans, 4 << 20);
         fill(&large, 4 << 20, 7);
-        spans.give_back(&large, 4 << 20, false);
+        spans.give_back(&large, 0);
         assert_eq!(os::resident_bytes(large.block.addr().get(), 4 << 20), 0);
-        let again = spans.take(4 << 20, 16).expect("there is one");
+        let again = taken(&spans, 4 << 20);
         assert_eq!(again.dirty, 0);
         assert!(bytes(&again, 4 << 20).iter().all(|&byte| byte == 0));
         // And kept from then on.
-        spans.give_back(&again, 4 << 20, false);
-        assert_eq!(spans.take(4 << 20, 16).expect("there is one").dirty, 4 << 20);
+        spans.give_back(&again, 0);
+        assert_eq!(taken(&spans, 4 << 20).dirty, 4 << 20);
     }
 
     #[test]
     fn growing_blocks_take_their_pages_along() {
         let (spans, _reservation) = spans();
         for size in [64 << 10, 1 << 20, 2 << 20] {
-            let small = spans.take(size, 16).expect("there is one");
+            let small = taken(&spans, size);
             fill(&small, size, 9);
-            let large = spans.take(2 * size + 1, 16).expect("there is one");
+            let large = taken(&spans, 2 * size + 1);
             let moved = spans.move_to(&small, &large, size);
-            assert_eq!(moved, size >= MOVED_BYTES, "{size}");
+            assert_eq!(moved, if size >= MOVED_BYTES { size } else { 0 });
             assert!(bytes(&large, size).iter().all(|&byte| byte == 9));
             assert!(bytes(&large, 2 * size)[size..].iter().all(|&byte| byte == 0));
-            if moved {
+            if moved > 0 {
                 assert!(bytes(&small, size).iter().all(|&byte| byte == 0), "its pages are gone");
             }
-            spans.give_back(&small, size, moved);
+            spans.give_back(&small, moved);
         }
     }
 
@@ -407,7 +432,7 @@ mod tests {
                         } else if !held.is_empty() {
                             let (span, size) = held.swap_remove(random.usize(0..held.len()));
                             assert!(bytes(&span, size).iter().all(|&byte| byte == thread));
-                            spans.give_back(&span, size, false);
+                            spans.give_back(&span, 0);
                         }
                     }
                 });

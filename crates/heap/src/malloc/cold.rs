@@ -104,25 +104,25 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Forgets the sample, and lets others have the place. `untouched`: the block's pages were moved away.
-    fn give_back(&self, engine: &Engine, size: usize, untouched: bool) {
+    /// Forgets the sample, and lets others have the place. `moved` is how many of the block's first bytes are gone.
+    fn give_back(&self, engine: &Engine, moved: usize) {
         match self {
             Self::Slot(slot) => {
                 slot.sample.clear();
                 engine.range.give_back(slot);
             }
-            Self::Span(spans, span) => spans.give_back(span, size, untouched),
+            Self::Span(spans, span) => spans.give_back(span, moved),
         }
     }
 
-    /// Moves a block's first bytes to another place. Says whether its pages are gone from this one.
-    fn move_to(&self, to: &Self, bytes: usize) -> bool {
+    /// Moves a block's first bytes to another place. Says how many are gone from this one.
+    fn move_to(&self, to: &Self, bytes: usize) -> usize {
         if let (Self::Span(spans, from), Self::Span(_, to)) = (self, to) {
             return spans.move_to(from, to, bytes);
         }
         // SAFETY: two different places, both at least this large.
         unsafe { self.block().copy_to_nonoverlapping(to.block(), bytes) };
-        false
+        0
     }
 }
 
@@ -217,7 +217,7 @@ pub(super) unsafe fn free_sampled(block: *mut u8) -> bool {
     // What is no sample there was freed before.
     if let Some((place, sample)) = Place::find(engine, block) {
         engine.died(&sample);
-        place.give_back(engine, sample.size as usize, false);
+        place.give_back(engine, 0);
     }
     true
 }
@@ -260,7 +260,7 @@ pub(super) unsafe extern "C" fn realloc<I: Inner>(block: *mut u8, size: usize, h
     let after = before.resized(size as u64);
     if place.fits(engine, size) {
         if let Place::Span(spans, span) = &place {
-            spans.shrink(span, old_size, size);
+            spans.shrink(span, size);
         }
         engine.resized(&before, &after);
         place.put(&after);
@@ -272,10 +272,10 @@ pub(super) unsafe extern "C" fn realloc<I: Inner>(block: *mut u8, size: usize, h
         Place::take(engine, thread, wanted)
     });
     if let Some(to) = to {
-        let untouched = place.move_to(&to, copied);
+        let moved = place.move_to(&to, copied);
         engine.resized(&before, &after);
         to.put(&after);
-        place.give_back(engine, old_size, untouched);
+        place.give_back(engine, moved);
         return to.block().as_ptr();
     }
     drop(errno);
@@ -286,7 +286,7 @@ pub(super) unsafe extern "C" fn realloc<I: Inner>(block: *mut u8, size: usize, h
         // SAFETY: two different blocks, both at least this large.
         unsafe { block.copy_to_nonoverlapping(to, copied) };
         engine.died(&before);
-        place.give_back(engine, old_size, false);
+        place.give_back(engine, 0);
     }
     to
 }

@@ -142,11 +142,13 @@ impl<I: Inner> Malloc<I> {
     /// realloc(3) of a block that is no sample. What it gains may make it one.
     #[inline(always)]
     unsafe fn realloc_unsampled(&self, block: *mut u8, size: usize) -> *mut u8 {
-        // SAFETY: for all three, the caller's promise is handed on.
+        // SAFETY: the caller's promise is handed on.
         let old_size = unsafe { self.inner.usable_size(block) };
         if size > old_size && thread::with(|thread| thread.counts_out(size - old_size)) {
+            // SAFETY: as above, with what the block has room for.
             return unsafe { cold::grow(block, old_size, size, self) };
         }
+        // SAFETY: as above.
         unsafe { self.inner.realloc(block, size) }
     }
 
