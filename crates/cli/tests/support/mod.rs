@@ -7,6 +7,7 @@
 //! | `http` | HTTP/1.1 by hand, so that a request can be wrong, cut off or slow |
 //! | `stream` | event streams: chunked encoding undone, frames, offsets in their order |
 //! | `load` | bytes and bodies that are the same on every run, and publishers of a steady pace |
+//! | `programs` | programs that are recorded: found, compiled, run to their end |
 //! | `kernel` | resident memory, open sockets, unsent bytes and kernel memory of TCP, from `/proc` |
 //! | `wait` | deadlines: nothing here waits without one |
 //!
@@ -17,6 +18,7 @@
 pub(crate) mod http;
 pub(crate) mod kernel;
 pub(crate) mod load;
+pub(crate) mod programs;
 pub(crate) mod server;
 pub(crate) mod stream;
 pub(crate) mod wait;
