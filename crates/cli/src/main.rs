@@ -5,11 +5,14 @@
 
 mod config;
 mod descriptors;
+mod diff;
 mod exit;
 mod flags;
 mod logs;
 mod out;
 mod profiler;
+mod profiles;
+mod report;
 mod serve;
 
 use std::process::ExitCode;
@@ -23,7 +26,7 @@ use crate::exit::{Exit, Failure};
 static HEAP: plimsoll_heap::Heap = plimsoll_heap::Heap::system();
 
 /// Every verb, in the order of the help. To add one, write its file and name it here.
-const VERBS: &[Verb] = &[serve::VERB, config::VERB];
+const VERBS: &[Verb] = &[serve::VERB, report::VERB, diff::VERB, config::VERB];
 
 /// One verb: how it is called, and what it does.
 struct Verb {

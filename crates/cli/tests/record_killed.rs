@@ -87,7 +87,8 @@ fn a_killed_program_leaves_all_that_it_held() {
         while let Some(more) = said(&mut stdout) {
             last = more;
         }
-        let status = programs::wait(&mut recorder, Duration::from_secs(60)).expect("it ends with its program");
+        let status =
+            programs::wait(&mut recorder, Duration::from_secs(60)).expect("it ends with its program");
         assert_eq!(status.code(), Some(128 + 9));
         let held = held(&profile);
         // What it had allocated and not yet said is at most one block.

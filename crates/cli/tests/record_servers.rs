@@ -56,7 +56,10 @@ fn answers_as_without(name: &str, serve: impl Fn(Option<(&Path, &str)>) -> (Opti
         for nth in 0..programs::runs() {
             let profile = folder.join(format!("{nth}.json"));
             let answered = serve(Some((&profile, sample)));
-            assert!(answered == expected, "{name} differs at {sample}, run {nth}: {answered:?} for {expected:?}");
+            assert!(
+                answered == expected,
+                "{name} differs at {sample}, run {nth}: {answered:?} for {expected:?}"
+            );
         }
     }
     let (complete, samples) = complete(&folder);
@@ -74,7 +77,8 @@ fn complete(folder: &Path) -> (f64, u64) {
     let (mut samples, mut cut) = (0, 0);
     for file in std::fs::read_dir(folder).expect("it is ours").flatten() {
         let bytes = std::fs::read(file.path()).expect("it is ours");
-        let profile = plimsoll_verdict::read(&bytes).unwrap_or_else(|error| panic!("{:?}: {error}", file.path()));
+        let profile =
+            plimsoll_verdict::read(&bytes).unwrap_or_else(|error| panic!("{:?}: {error}", file.path()));
         let status = profile.header().status.clone().expect("what is recorded says how it went");
         samples += status.samples;
         cut += status.truncated;
@@ -104,7 +108,8 @@ fn redis() {
         let mut client = connect(port.parse().expect("a number"));
         let mut requests = String::new();
         for n in 0..3000 {
-            requests += &format!("SET key:{n} {}\r\nHSET hash:{} field:{n} {n}\r\n", "v".repeat(n % 900), n % 50);
+            requests +=
+                &format!("SET key:{n} {}\r\nHSET hash:{} field:{n} {n}\r\n", "v".repeat(n % 900), n % 50);
             requests += &format!("LPUSH list:{} {n}\r\nGET key:{}\r\n", n % 20, n / 2);
         }
         requests += "BGSAVE\r\nLRANGE list:3 0 -1\r\nHGETALL hash:7\r\nDBSIZE\r\nECHO the-end\r\n";
@@ -150,15 +155,15 @@ fn nginx() {
         let site = folder.join("site");
         std::fs::create_dir_all(&site).expect("it is ours");
         (0..40).for_each(|n| {
-            std::fs::write(site.join(format!("{n}.txt")), format!("page {n} ").repeat(n * 50 + 1)).expect("ours");
+            std::fs::write(site.join(format!("{n}.txt")), format!("page {n} ").repeat(n * 50 + 1))
+                .expect("ours");
         });
         let configuration = configuration(&folder, port);
         let server = start(profile, &program, &["-c", &configuration.to_string_lossy()]);
         let mut answers = String::new();
         for n in 0..300 {
             let mut client = connect(port);
-            let request =
-                format!("GET /{}.txt HTTP/1.0\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n", n % 45);
+            let request = format!("GET /{}.txt HTTP/1.0\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n", n % 45);
             client.write_all(request.as_bytes()).expect("it reads");
             let mut answer = Vec::new();
             client.read_to_end(&mut answer).expect("it answers");
@@ -220,7 +225,10 @@ fn postgres() {
             words
         };
         let initdb = user("initdb");
-        let made = Command::new(&initdb[0]).args(&initdb[1..]).args(["-D", &data_text, "-A", "trust", "-N"]).output();
+        let made = Command::new(&initdb[0])
+            .args(&initdb[1..])
+            .args(["-D", &data_text, "-A", "trust", "-N"])
+            .output();
         assert!(made.as_ref().is_ok_and(|output| output.status.success()), "{made:?}");
         let words = user("postgres");
         let port = free_port().to_string();
@@ -258,5 +266,9 @@ fn postgres() {
 /// Where the programs of the newest version are.
 fn postgres_programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    versions.flatten().map(|version| version.path().join("bin")).filter(|bin| bin.join("postgres").is_file()).max()
+    versions
+        .flatten()
+        .map(|version| version.path().join("bin"))
+        .filter(|bin| bin.join("postgres").is_file())
+        .max()
 }

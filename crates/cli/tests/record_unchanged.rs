@@ -33,7 +33,10 @@ fn compared<T: PartialEq + std::fmt::Debug>(
             let mut recorded = programs::recorded(&folder.join("profile.json"), sample, program);
             recorded.args(arguments).env("PYTHONMALLOC", "malloc");
             let outcome = what(programs::run(&mut recorded));
-            assert!(outcome == expected, "{name} differs at {sample}, run {nth}: {outcome:?} for {expected:?}");
+            assert!(
+                outcome == expected,
+                "{name} differs at {sample}, run {nth}: {outcome:?} for {expected:?}"
+            );
         }
     }
     say(&format!("{name}: {} runs at {SAMPLES:?}, all as without", programs::runs()));

@@ -22,9 +22,7 @@ pub const UNKNOWN: &str = "[unknown]";
 /// # Errors
 /// The profile does not have `metric`; or those of `out`.
 pub fn write(profile: &Profile, metric: Metric, mut out: impl Write) -> Result<(), WriteError> {
-    if !profile.measures(metric) {
-        return Err(WriteError::NotMeasured { asked: metric, measured: profile.header().metrics.clone() });
-    }
+    profile.require(metric)?;
     let frames = profile.frames();
     let folded = Folded::new(profile, &frames, metric);
     for (path, count) in &folded.counts {

@@ -41,9 +41,7 @@ impl Default for FlamegraphOptions {
 /// The profile does not have the metric, or it is zero everywhere; or those of `out`.
 pub fn write(profile: &Profile, options: &FlamegraphOptions, out: impl Write) -> Result<(), WriteError> {
     let metric = options.metric;
-    if !profile.measures(metric) {
-        return Err(WriteError::NotMeasured { asked: metric, measured: profile.header().metrics.clone() });
-    }
+    profile.require(metric)?;
     let folded = Folded::new(profile, &profile.frames(), metric);
     if folded.counts.is_empty() {
         return Err(WriteError::Nothing(metric));

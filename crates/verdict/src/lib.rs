@@ -6,8 +6,8 @@
 //! them scales an amount: what the profiler estimated is what every format shows.
 //!
 //! ```text
-//! HeapSnapshot + Names ──► Profile ──► pprof · json · collapsed · flamegraph · text
-//!                             ▲  └───► diff ──► text · json
+//! HeapSnapshot + Names ──► Profile ──► pprof · json · collapsed · flamegraph · text · report · html
+//!                             ▲  └───► diff ──► text · json · html
 //!           bytes ── read ────┘
 //! ```
 //!
@@ -19,12 +19,15 @@ mod clean;
 pub mod collapsed;
 mod diff;
 pub mod flamegraph;
+pub mod html;
 pub mod json;
 pub mod library;
 mod metric;
 pub mod pprof;
 pub mod profile;
 mod read;
+pub mod report;
+mod sites;
 pub mod text;
 
 pub use diff::{Change, Diff, DiffEntry, DiffFrame, DiffOptions, Level, Side, diff, over_threshold};

@@ -1,8 +1,15 @@
 //! Whose code a frame is. "The line that allocates" is nearly always a line of `Vec`, and nobody can mend that
 //! one: what is named must be the first line that the reader wrote.
 //!
-//! The rules are tables. A function's name decides first where it can be trusted to (allocators and crates of
-//! the standard library), then the source file, then the rest of the name, then the file of code.
+//! The rules are tables. A source file of Python decides alone. Else a function's name decides first where it can
+//! be trusted to (allocators and crates of the standard library), then the source file, then the rest of the name,
+//! then the file of code.
+
+mod allocators;
+mod python;
+
+pub(crate) use allocators::pattern as allocator_pattern;
+pub(crate) use python::is_python;
 
 /// Whose code it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,88 +24,17 @@ pub enum Owner {
     Program,
 }
 
-/// Functions of allocators by their whole name, without arguments.
-const ALLOCATOR_FUNCTIONS: [&str; 27] = [
-    "malloc",
-    "calloc",
-    "realloc",
-    "reallocarray",
-    "aligned_alloc",
-    "memalign",
-    "posix_memalign",
-    "valloc",
-    "pvalloc",
-    "free",
-    "operator new",
-    "operator new[]",
-    "_Znwm",
-    "_Znam",
-    "_int_malloc",
-    "_int_realloc",
-    "_int_memalign",
-    "sysmalloc",
-    "tcache_init",
-    "prof_backtrace_impl",
-    "prof_alloc_prep",
-    "imalloc",
-    "imalloc_body",
-    "do_rallocx",
-    "ialloc",
-    "runtime.mallocgc",
-    "runtime.newobject",
-];
-
-/// What the name of a function of an allocator begins with, after `<` and `&`.
-///
-/// Nothing may stand here that calls a program's code: tools drop all that a match called. So of the profiler only
-/// what is below `alloc`, and not `plimsoll_heap::label`, under which a program's futures are polled; and of the
-/// language's library what leads from a collection to the allocator, but no collection, which clones and compares.
-const ALLOCATOR_PREFIXES: [&str; 37] = [
-    "alloc::alloc::",
-    "alloc::raw_vec::",
-    "alloc::boxed::box_new_uninit",
-    "__rust_alloc",
-    "__rust_realloc",
-    "__rust_dealloc",
-    "__rdl_",
-    "__rg_",
-    "__rustc::__r",
-    "__libc_malloc",
-    "__libc_calloc",
-    "__libc_realloc",
-    "__libc_memalign",
-    "__posix_memalign",
-    "plimsoll_heap::Heap",
-    "plimsoll_heap::capture::",
-    "plimsoll_heap::engine::",
-    "plimsoll_heap::hooks::",
-    "plimsoll_heap::large::",
-    "plimsoll_heap::range::",
-    "plimsoll_heap::sample::",
-    "plimsoll_heap::sampler::",
-    "plimsoll_heap::stacks::",
-    "plimsoll_heap::thread::",
-    "plimsoll_heap::unwind::",
-    "plimsoll_heap::wrapper::",
-    "plimsoll_preload::",
-    "tikv_jemallocator::",
-    "jemallocator::",
-    "mimalloc::",
-    "snmalloc_rs::",
-    "je_",
-    "_rjem_",
-    "mi_",
-    "tc_",
-    "tcmalloc::",
-    "dhat::",
-];
-
-/// In the name of a method by which an allocator is asked, of whatever type.
-const ALLOCATOR_TRAITS: [&str; 3] = [
-    " as core::alloc::global::GlobalAlloc>::",
-    " as core::alloc::GlobalAlloc>::",
-    " as core::alloc::Allocator>::",
-];
+impl Owner {
+    /// Its name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Owner::Allocator => "allocator",
+            Owner::Standard => "standard",
+            Owner::Dependency => "dependency",
+            Owner::Program => "program",
+        }
+    }
+}
 
 /// Crates and namespaces of the language itself: `std::` is C++'s too.
 const STANDARD_CRATES: [&str; 10] = [
@@ -148,48 +84,50 @@ const DEPENDENCY_FILES: [&str; 4] = ["/registry/src/", "/.cargo/git/checkouts/",
 /// Where the path of a file of code begins that came with the system.
 const SYSTEM_CODE: [&str; 4] = ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"];
 
+/// What a frame is called of which it is only known that it was compiled at run time, by Node or another engine.
+const JIT: &str = "[jit]";
+
 /// Whose code `function` is, with its source file (empty or `None` if nobody knows) and its file of code.
 /// Allocates nothing.
 pub fn owner(function: &str, file: Option<&str>, code: &str) -> Owner {
-    if is_allocator(function) {
+    let file = file.filter(|file| !file.is_empty());
+    if let Some(file) = file.filter(|file| is_python(file)) {
+        return python::owner(file);
+    }
+    if allocators::is_allocator(function) {
         return Owner::Allocator;
     }
-    if STANDARD_FUNCTIONS.contains(&without_arguments(function)) || is_standard(function) {
+    if is_jit(function) || STANDARD_FUNCTIONS.contains(&without_arguments(function)) || is_standard(function)
+    {
         return Owner::Standard;
     }
-    match file.filter(|file| !file.is_empty()) {
-        Some(file) => owner_of_file(file),
-        None => match (qualified(function), SYSTEM_CODE.iter().any(|system| code.starts_with(system))) {
-            // Somebody's trait on a standard type, or a standard trait on somebody's type, is somebody's.
-            (Some((of, by)), _) if is_nobodys(of) && by.is_none_or(is_standard) => Owner::Standard,
-            (_, true) => Owner::Dependency,
-            (_, false) => Owner::Program,
-        },
+    match (file.map(owner_of_file), qualified(function), is_library(code)) {
+        // The system's debug files have paths like a program's: `./stdlib/qsort.c`.
+        (Some(Owner::Program), _, true) => Owner::Dependency,
+        (Some(owner), _, _) => owner,
+        // Somebody's trait on a standard type, or a standard trait on somebody's type, is somebody's.
+        (None, Some((of, by)), _) if is_nobodys(of) && by.is_none_or(is_standard) => Owner::Standard,
+        (None, _, true) => Owner::Dependency,
+        (None, _, false) => Owner::Program,
     }
 }
 
-/// The allocators' functions as a regular expression (of RE2, as pprof has it) that matches whole names.
-pub(crate) fn allocator_pattern() -> String {
-    let escaped = |name: &&str| -> String {
-        let special = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ' ' || c == ':');
-        name.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
-    };
-    let functions: Vec<String> = ALLOCATOR_FUNCTIONS.iter().map(escaped).collect();
-    let prefixes: Vec<String> = ALLOCATOR_PREFIXES.iter().map(escaped).collect();
-    let traits: Vec<String> = ALLOCATOR_TRAITS.iter().map(escaped).collect();
-    format!(
-        "(?:{})(?:[(@].*)?|<?&?(?:{}).*|.*(?:{}).*",
-        functions.join("|"),
-        prefixes.join("|"),
-        traits.join("|")
-    )
+/// Whether a frame is of code that was compiled while the program ran, and nobody knows its name: see [`JIT`].
+pub(crate) fn is_jit(function: &str) -> bool {
+    function == JIT
 }
 
 /// Whose code an address without a name is, of the file of code at `code`. One that is in no file is nobody's
 /// line: it comes from a stack that was followed wrongly, or from code that was made at run time.
 pub fn owner_of_unnamed(code: &str) -> Owner {
-    let system = code.is_empty() || SYSTEM_CODE.iter().any(|system| code.starts_with(system));
-    if system { Owner::Dependency } else { Owner::Program }
+    if code.is_empty() || is_library(code) { Owner::Dependency } else { Owner::Program }
+}
+
+/// Whether a file of code is a library that came with the system or as a package. A program can be under `/usr/lib`
+/// too, as PostgreSQL's server is, and is still the program.
+fn is_library(code: &str) -> bool {
+    let system = SYSTEM_CODE.iter().any(|system| code.starts_with(system));
+    system && file_name(code).contains(".so") || python::is_extension(code)
 }
 
 fn owner_of_file(file: &str) -> Owner {
@@ -201,12 +139,6 @@ fn owner_of_file(file: &str) -> Owner {
     } else {
         Owner::Program
     }
-}
-
-fn is_allocator(function: &str) -> bool {
-    ALLOCATOR_FUNCTIONS.contains(&without_arguments(function))
-        || ALLOCATOR_PREFIXES.iter().any(|prefix| bare(function).starts_with(prefix))
-        || ALLOCATOR_TRAITS.iter().any(|name| function.contains(name))
 }
 
 /// Whether a path begins in a crate of the language. `<T as Trait>::f` is not a path: see [`qualified`].
@@ -292,57 +224,6 @@ mod tests {
 
     fn check(function: &str, file: Option<&str>, expected: Owner) {
         assert_eq!(owner(function, file, "/opt/app/bin/app"), expected, "{function} in {file:?}");
-    }
-
-    #[test]
-    fn allocators_are_known_by_their_names() {
-        for name in [
-            "malloc",
-            "calloc",
-            "posix_memalign",
-            "operator new(unsigned long)",
-            "operator new[]",
-            "__rust_alloc",
-            "__rust_realloc",
-            "__rust_alloc_zeroed",
-            "__rdl_alloc",
-            "__rg_alloc",
-            "__rustc::__rust_alloc",
-            "__rustc::__rdl_alloc",
-            "plimsoll_heap::sample::take",
-            "plimsoll_heap::hooks::realloc_unsampled",
-            "<plimsoll_heap::Heap<A> as core::alloc::global::GlobalAlloc>::alloc",
-            "<app::Counting as core::alloc::global::GlobalAlloc>::realloc",
-            "<&plimsoll_heap::Heap as app::X>::f",
-            "_rjem_malloc",
-            "je_prof_backtrace",
-            "malloc@@GLIBC_2.2.5",
-            "alloc::alloc::exchange_malloc",
-            "<alloc::raw_vec::RawVecInner>::finish_grow",
-            "alloc::raw_vec::RawVec<T,A>::grow_one",
-            "alloc::boxed::box_new_uninit",
-        ] {
-            check(name, None, Owner::Allocator);
-            check(name, MINE, Owner::Allocator);
-        }
-        check("app::malloc_things", MINE, Owner::Program);
-        check("mimic::run", MINE, Owner::Program);
-        check("plimsoll_heapster::f", MINE, Owner::Program);
-    }
-
-    /// Tools drop what a frame of the allocator called. When the profiler's label was one, `go tool pprof` showed the
-    /// whole heap of a service as that of its middleware.
-    #[test]
-    fn what_calls_the_program_is_no_allocator() {
-        for name in [
-            "<plimsoll_heap::label::Labelled<F> as core::future::future::Future>::poll",
-            "plimsoll_heap::label::Label::on",
-        ] {
-            assert_ne!(owner(name, MINE, ""), Owner::Allocator, "{name}");
-        }
-        for name in ["alloc::vec::from_elem", "<alloc::vec::Vec<T> as core::iter::Extend<T>>::extend"] {
-            check(name, None, Owner::Standard);
-        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use plimsoll_core::Bytes;
+use plimsoll_core::heap::Amount;
 
 use crate::profile::Stack;
 
@@ -47,6 +48,15 @@ impl Metric {
         }
     }
 
+    /// What follows a number of it, after which comes no noun: `live`, `allocated objects`.
+    pub(crate) const fn noun(self) -> &'static str {
+        match self {
+            Metric::LiveBytes => "live",
+            Metric::AllocatedBytes => "allocated",
+            Metric::LiveObjects | Metric::AllocatedObjects => self.title(),
+        }
+    }
+
     /// The metric of that [`name`](Metric::name).
     pub fn of_name(name: &str) -> Option<Metric> {
         Metric::ALL.into_iter().find(|metric| metric.name() == name)
@@ -55,6 +65,16 @@ impl Metric {
     /// Whether it counts bytes and not objects.
     pub const fn is_bytes(self) -> bool {
         matches!(self, Metric::LiveBytes | Metric::AllocatedBytes)
+    }
+
+    /// Whether it counts what lives and not all that was allocated.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Metric::LiveBytes | Metric::LiveObjects)
+    }
+
+    /// The objects and bytes of `stack` of which it is one.
+    pub(crate) const fn amount_of(self, stack: &Stack) -> Amount {
+        if self.is_live() { stack.live() } else { stack.allocated }
     }
 
     /// What it is of `stack`, in bytes or objects.

@@ -166,7 +166,9 @@ fn what_go_measured_is_read() {
     // The sums of `go tool pprof -raw`.
     assert_eq!(profile.live().bytes, 4911 + 4_194_304 + 114_688 + 2_036_896 + 4307);
     assert_eq!(profile.allocated().objects, 3 + 64 + 1 + 60 + 1 + 1 + 1 + 1989 + 10);
-    let table = text(|out| plimsoll_verdict::text::write(&profile, &TextOptions { top: 2 }, out));
+    let table = text(|out| {
+        plimsoll_verdict::text::write(&profile, &TextOptions { top: 2, ..TextOptions::default() }, out)
+    });
     assert!(table.contains("main.grow  /tmp/gofix/main.go:22\n"), "{table}");
     assert!(table.contains("main.(*cache).fill  /tmp/gofix/main.go:16\n"), "{table}");
 }

@@ -12,7 +12,11 @@ fn the_table_is_laid_out_as_it_was() {
     let profile = service().profile().with_origin("plimsoll\ntest");
     let table = text(|out| plimsoll_verdict::text::write(&profile, &TextOptions::default(), out));
     golden("table.txt", &table);
-    let table = text(|out| plimsoll_verdict::text::write(&profile, &TextOptions { top: 1 }, out));
+    let options = TextOptions { metric: Metric::AllocatedObjects, callers: 2, ..TextOptions::default() };
+    golden("table_allocated.txt", &text(|out| plimsoll_verdict::text::write(&profile, &options, out)));
+    let table = text(|out| {
+        plimsoll_verdict::text::write(&profile, &TextOptions { top: 1, ..TextOptions::default() }, out)
+    });
     assert!(table.ends_with("\nand 3 more, with 9.0MiB live\n"), "{table}");
 }
 
@@ -165,5 +169,19 @@ fn pprof_comes_back_with_the_same_amounts_and_names() {
         assert_eq!(names(&back), names(&profile), "seed {seed}");
         // And written again it is the same file.
         assert_eq!(bytes(|out| pprof::write(&back, out)), file, "seed {seed}");
+    }
+}
+
+/// JSON has no word for it, and `null` could not be read again.
+#[test]
+fn a_rate_that_is_not_finite_stays_readable() {
+    for rate in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut parts = service().profile().into_parts();
+        let status = parts.header.status.as_mut().expect("it has one");
+        status.samples_per_s = rate;
+        let profile = plimsoll_verdict::Profile::from_parts(parts).expect("it was one");
+        let file = bytes(|out| json::write(&profile, out));
+        let back = json::read(&file, &ReadLimits::default()).expect("what was written is read");
+        assert_eq!(back.header().status.as_ref().map(|status| status.samples_per_s), Some(0.0));
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use kit::{MIB, bytes, service};
+use kit::{Heap, MIB, bytes, service};
 use plimsoll_verdict::{Metric, Profile, pprof, read};
 
 /// A folder of its own for everything that go wants to write; deleted at the end.
@@ -96,6 +96,39 @@ fn go_names_and_sums_it_as_we_do() {
     has(&top, "4898 total");
     let lines = workshop.pprof(&["-top", "-lines", "-sample_index=inuse_objects", path(&file)]);
     has(&lines, "app::cache::Cache::fill src/cache.rs:42");
+}
+
+/// The tables of allocators are told to other tools as one pattern, which has to mean the same.
+#[test]
+fn go_leaves_out_the_wrappers_of_c_programs_too() {
+    let workshop = Workshop::new("go-wrappers");
+    let mut heap = Heap::default();
+    for (address, name) in [
+        (0x11, "malloc"),
+        (0x21, "xrealloc.part.0"),
+        (0x31, "app_parse"),
+        (0x41, "ztrymalloc_usable_internal"),
+        (0x51, "sdsnewlen"),
+        (0x61, "leak_malloc"),
+    ] {
+        heap.names.name(address, &[(name, "", 0)]);
+    }
+    heap.stack(&[0x11, 0x21, 0x31], (1, 4 * MIB), (0, 0), 9);
+    heap.stack(&[0x11, 0x41, 0x51], (1, 2 * MIB), (0, 0), 9);
+    heap.stack(&[0x11, 0x61], (1, MIB), (0, 0), 9);
+    let file = workshop.write("heap.pb.gz", &heap.profile());
+    let top = workshop.pprof(&["-top", "-unit=MB", path(&file)]);
+    let rows: Vec<String> =
+        squeezed(&top).into_iter().skip_while(|row| !row.ends_with("cum%")).skip(1).collect();
+    assert_eq!(
+        rows,
+        [
+            "4MB 57.14% 57.14% 4MB 57.14% app_parse",
+            "2MB 28.57% 85.71% 2MB 28.57% sdsnewlen",
+            "1MB 14.29% 100% 1MB 14.29% leak_malloc",
+        ],
+        "{top}"
+    );
 }
 
 #[test]

@@ -66,7 +66,8 @@ pub(crate) fn pythons() -> Vec<PathBuf> {
 pub(crate) fn allocators() -> Vec<PathBuf> {
     let folder = Path::new("/usr/lib/x86_64-linux-gnu");
     let names = ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.0"];
-    let found: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect();
+    let found: Vec<PathBuf> =
+        names.iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect();
     assert!(!found.is_empty(), "none of {names:?} is here; `cargo xtask test` installs one where it can");
     found
 }

@@ -195,7 +195,16 @@ impl Diff {
         &self.entries[..count.min(self.entries.len())]
     }
 
-    /// Writes the `top` entries as a table.
+    /// The entries in which the metric changed, and how many there are besides, in which only others did. A table of
+    /// what grew has no row for what lived and died in between.
+    pub(crate) fn changed(&self) -> (Vec<&DiffEntry>, usize) {
+        let changed = |entry: &&DiffEntry| entry.state(self.metric) != Change::Same;
+        let changed: Vec<&DiffEntry> = self.entries.iter().filter(changed).collect();
+        let others = self.entries.len() - changed.len();
+        (changed, others)
+    }
+
+    /// Writes the `top` entries in which the metric changed as a table.
     ///
     /// # Errors
     /// Those of `out`.
@@ -254,6 +263,16 @@ pub fn over_threshold(diff: &Diff, threshold: Bytes) -> Vec<&DiffEntry> {
         u64::try_from(entry.change(Metric::LiveBytes)).is_ok_and(|grown| grown > threshold.as_u64())
     };
     diff.entries.iter().filter(grown).collect()
+}
+
+/// A change with its sign: `+1.5MiB`.
+pub(crate) fn signed(change: i64, metric: Metric) -> String {
+    let sign = match change {
+        0 => "",
+        change if change < 0 => "-",
+        _ => "+",
+    };
+    format!("{sign}{}", metric.show(change.unsigned_abs()))
 }
 
 /// An entry while it is added up.

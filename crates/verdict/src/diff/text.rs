@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use plimsoll_core::Bytes;
 
-use super::{Change, Diff, DiffEntry, Level, Side};
+use super::{Change, Diff, DiffEntry, Level, Side, signed};
 use crate::metric::Metric;
 use crate::text::table::{place, seconds, short_name};
 
@@ -40,16 +40,22 @@ pub(super) fn write(diff: &Diff, top: usize, mut out: impl Write) -> io::Result<
         writeln!(out, "nothing changed")?;
         return out.flush();
     }
-    writeln!(
-        out,
-        "\n{:>11} {:>10} {:>11} {:>10} {:>10} {:>10}  where",
-        "change", "±", "objects", "before", "after", "%"
-    )?;
-    for entry in diff.top(top) {
+    let (changed, others) = diff.changed();
+    if !changed.is_empty() {
+        writeln!(
+            out,
+            "\n{:>11} {:>10} {:>11} {:>10} {:>10} {:>10}  where",
+            "change", "±", "objects", "before", "after", "%"
+        )?;
+    }
+    for entry in changed.iter().take(top) {
         row(diff, entry, &mut out)?;
     }
-    if let Some(rest) = diff.entries.get(top..).filter(|rest| !rest.is_empty()) {
-        writeln!(out, "and {} more", rest.len())?;
+    if changed.len() > top {
+        writeln!(out, "and {} more", changed.len() - top)?;
+    }
+    if others > 0 {
+        writeln!(out, "and {others} in which {} are as before", metric.title())?;
     }
     out.flush()
 }
@@ -88,13 +94,4 @@ fn row(diff: &Diff, entry: &DiffEntry, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{:70}{}{place}", "", short_name(&frame.function))?;
     }
     Ok(())
-}
-
-fn signed(change: i64, metric: Metric) -> String {
-    let sign = match change {
-        0 => "",
-        change if change < 0 => "-",
-        _ => "+",
-    };
-    format!("{sign}{}", metric.show(change.unsigned_abs()))
 }

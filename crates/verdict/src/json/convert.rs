@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use plimsoll_core::heap::{Amount, GENERATIONS, Generation, Growth};
 
 use super::{SCHEMA, wire};
-use crate::profile::{Function, Line, Location, Mapping, Memory, MemoryPart, Profile, Stack, Status};
+use crate::profile::{Function, Line, Location, Mapping, Profile, Stack};
 
 pub(super) fn to_wire(profile: &Profile) -> wire::File<'_> {
     let header = profile.header();
@@ -17,72 +17,13 @@ pub(super) fn to_wire(profile: &Profile) -> wire::File<'_> {
         epoch_ms: header.epoch_ms,
         interval_bytes: header.interval.as_u64(),
         metrics: header.metrics.iter().map(|metric| metric.name()).collect(),
-        status: header.status.as_ref().map(status_to_wire),
-        memory: header.memory.as_ref().map(memory_to_wire),
+        status: header.status.as_ref(),
+        memory: header.memory.as_ref(),
         mappings: profile.mappings().iter().map(mapping_to_wire).collect(),
         functions: profile.functions().iter().map(function_to_wire).collect(),
         locations: profile.locations().iter().map(location_to_wire).collect(),
         stacks: profile.stacks().iter().map(stack_to_wire).collect(),
     }
-}
-
-fn status_to_wire(status: &Status) -> wire::Status<'_> {
-    wire::Status {
-        running: status.running,
-        interval_bytes: status.interval_bytes,
-        adaptive: status.adaptive,
-        cost_ppm: status.cost_ppm,
-        samples: status.samples,
-        // JSON has no word for what is not finite.
-        samples_per_s: if status.samples_per_s.is_finite() { status.samples_per_s } else { 0.0 },
-        live_samples: status.live_samples,
-        stacks: status.stacks,
-        dropped_large: status.dropped_large,
-        dropped_small: status.dropped_small,
-        dropped_stacks: status.dropped_stacks,
-        truncated: status.truncated,
-        unwind_method: Cow::Borrowed(&status.unwind_method),
-        own_bytes: status.own_bytes,
-        range_bytes: status.range_bytes,
-        range_wanted_bytes: status.range_wanted_bytes,
-    }
-}
-
-pub(super) fn status_from_wire(status: wire::Status<'_>) -> Status {
-    Status {
-        running: status.running,
-        interval_bytes: status.interval_bytes,
-        adaptive: status.adaptive,
-        cost_ppm: status.cost_ppm,
-        samples: status.samples,
-        samples_per_s: status.samples_per_s,
-        live_samples: status.live_samples,
-        stacks: status.stacks,
-        dropped_large: status.dropped_large,
-        dropped_small: status.dropped_small,
-        dropped_stacks: status.dropped_stacks,
-        truncated: status.truncated,
-        unwind_method: status.unwind_method.into_owned(),
-        own_bytes: status.own_bytes,
-        range_bytes: status.range_bytes,
-        range_wanted_bytes: status.range_wanted_bytes,
-    }
-}
-
-fn memory_to_wire(memory: &Memory) -> wire::Memory<'_> {
-    let part = |part| -> wire::MemoryPart<'_> {
-        let &MemoryPart { ref name, resident_bytes } = part;
-        wire::MemoryPart { name: Cow::Borrowed(name), resident_bytes }
-    };
-    wire::Memory { resident_bytes: memory.resident_bytes, parts: memory.parts.iter().map(part).collect() }
-}
-
-pub(super) fn memory_from_wire(memory: wire::Memory<'_>) -> Memory {
-    let part = |part: wire::MemoryPart<'_>| MemoryPart {
-        name: part.name.into_owned(),
-        resident_bytes: part.resident_bytes,
-    };
-    Memory { resident_bytes: memory.resident_bytes, parts: memory.parts.into_iter().map(part).collect() }
 }
 
 fn mapping_to_wire(mapping: &Mapping) -> wire::Mapping<'_> {

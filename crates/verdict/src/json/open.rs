@@ -36,8 +36,8 @@ pub(super) fn read(bytes: &[u8], limits: &ReadLimits) -> Result<Profile, ReadErr
         epoch_ms: opened.epoch_ms,
         interval: Bytes::new(opened.interval_bytes),
         metrics,
-        status: opened.status.map(convert::status_from_wire),
-        memory: opened.memory.map(convert::memory_from_wire),
+        status: opened.status,
+        memory: opened.memory,
     };
 
     each(opened.mappings, bytes, |mapping| {

@@ -7,6 +7,8 @@ use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::profile::{Memory, Status};
+
 /// What is looked at before anything else.
 #[derive(Deserialize)]
 pub(super) struct Head<'a> {
@@ -26,8 +28,8 @@ pub(super) struct File<'a> {
     pub(super) epoch_ms: u64,
     pub(super) interval_bytes: u64,
     pub(super) metrics: Vec<&'a str>,
-    pub(super) status: Option<Status<'a>>,
-    pub(super) memory: Option<Memory<'a>>,
+    pub(super) status: Option<&'a Status>,
+    pub(super) memory: Option<&'a Memory>,
     pub(super) mappings: Vec<Mapping<'a>>,
     pub(super) functions: Vec<Function<'a>>,
     pub(super) locations: Vec<Location>,
@@ -45,10 +47,10 @@ pub(super) struct Opened<'a> {
     pub(super) interval_bytes: u64,
     #[serde(borrow)]
     pub(super) metrics: &'a RawValue,
-    #[serde(borrow, default)]
-    pub(super) status: Option<Status<'a>>,
-    #[serde(borrow, default)]
-    pub(super) memory: Option<Memory<'a>>,
+    #[serde(default)]
+    pub(super) status: Option<Status>,
+    #[serde(default)]
+    pub(super) memory: Option<Memory>,
     #[serde(borrow)]
     pub(super) mappings: &'a RawValue,
     #[serde(borrow)]
@@ -57,41 +59,6 @@ pub(super) struct Opened<'a> {
     pub(super) locations: &'a RawValue,
     #[serde(borrow)]
     pub(super) stacks: &'a RawValue,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct Status<'a> {
-    pub(super) running: bool,
-    pub(super) interval_bytes: u64,
-    pub(super) adaptive: bool,
-    pub(super) cost_ppm: u32,
-    pub(super) samples: u64,
-    pub(super) samples_per_s: f64,
-    pub(super) live_samples: u64,
-    pub(super) stacks: u64,
-    pub(super) dropped_large: u64,
-    pub(super) dropped_small: u64,
-    pub(super) dropped_stacks: u64,
-    pub(super) truncated: u64,
-    #[serde(borrow)]
-    pub(super) unwind_method: Cow<'a, str>,
-    pub(super) own_bytes: u64,
-    pub(super) range_bytes: u64,
-    pub(super) range_wanted_bytes: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct Memory<'a> {
-    pub(super) resident_bytes: u64,
-    #[serde(borrow)]
-    pub(super) parts: Vec<MemoryPart<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct MemoryPart<'a> {
-    #[serde(borrow)]
-    pub(super) name: Cow<'a, str>,
-    pub(super) resident_bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -65,6 +65,12 @@ impl Profile {
     }
 }
 
+impl Frame<'_> {
+    fn is_python(&self) -> bool {
+        self.file.is_some_and(library::is_python)
+    }
+}
+
 impl<'a> Frames<'a> {
     /// The frames of a stack of this profile, leaf first, inlined ones before those that they are in.
     pub fn of<'s>(&'s self, stack: &'s Stack) -> impl DoubleEndedIterator<Item = &'s Frame<'a>> {
@@ -73,6 +79,10 @@ impl<'a> Frames<'a> {
 
     /// The frame that is to be named for `stack`: the first that is not of the allocator, the standard library
     /// or a dependency; else the first of a dependency; else the leaf.
+    ///
+    /// Where there is a function of Python, only those count, and if all of them are of libraries it is the first:
+    /// the interpreter's own functions say nothing. Code that was compiled at run time and has no name is the last
+    /// resort.
     pub fn own(&self, stack: &Stack) -> Option<&Frame<'a>> {
         self.own_number(stack).map(|number| &self.frames[number])
     }
@@ -97,8 +107,35 @@ impl<'a> Frames<'a> {
     }
 
     pub(crate) fn own_number(&self, stack: &Stack) -> Option<usize> {
-        let first = |owner| self.numbers(stack).find(|&number| self.frames[number].owner == owner);
-        first(Owner::Program).or_else(|| first(Owner::Dependency)).or_else(|| self.leaf_number(stack))
+        let python = |&number: &usize| self.frames[number].is_python();
+        let mixed = self.is_mixed(stack);
+        let first = |owner| self.numbers(stack).find(|&number| self.owner_in(number, mixed) == owner);
+        if mixed {
+            return first(Owner::Program).or_else(|| self.numbers(stack).find(python));
+        }
+        let named = |&number: &usize| {
+            let frame = &self.frames[number];
+            frame.owner != Owner::Allocator && !library::is_jit(&frame.function)
+        };
+        first(Owner::Program)
+            .or_else(|| first(Owner::Dependency))
+            .or_else(|| self.numbers(stack).find(named))
+            .or_else(|| self.leaf_number(stack))
+    }
+
+    /// Whether there is Python in the stack, among the functions of its interpreter.
+    pub(crate) fn is_mixed(&self, stack: &Stack) -> bool {
+        self.numbers(stack).any(|number| self.frames[number].is_python())
+    }
+
+    /// Whose code a frame is in a stack that is `mixed` or not. Beside Python the interpreter's own functions are not
+    /// the program's, though the interpreter is the program that runs.
+    pub(crate) fn owner_in(&self, number: usize, mixed: bool) -> Owner {
+        let frame = &self.frames[number];
+        match frame.owner {
+            Owner::Program if mixed && !frame.is_python() => Owner::Dependency,
+            owner => owner,
+        }
     }
 
     pub(crate) fn leaf_number(&self, stack: &Stack) -> Option<usize> {

@@ -19,8 +19,9 @@ use std::sync::Arc;
 
 use plimsoll_core::Bytes;
 use plimsoll_core::heap::{Amount, GENERATIONS, Generation, Growth};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::metric::Metric;
+use crate::metric::{Metric, WriteError};
 
 pub use check::BadProfile;
 pub use frames::{Frame, Frames};
@@ -69,7 +70,8 @@ pub struct Header {
 }
 
 /// The profiler's own numbers: what [`plimsoll_core::heap::ProfilerStatus`] says, in words that a file can hold.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Its fields, and those of [`Memory`], are named in files as here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Whether it was sampling.
     pub running: bool,
@@ -81,7 +83,8 @@ pub struct Status {
     pub cost_ppm: u32,
     /// Samples taken since the start.
     pub samples: u64,
-    /// Samples taken for each second since the start; finite.
+    /// Samples taken for each second since the start; finite, and written as 0 if it is not.
+    #[serde(serialize_with = "finite")]
     pub samples_per_s: f64,
     /// Samples that lived.
     pub live_samples: u64,
@@ -105,8 +108,13 @@ pub struct Status {
     pub range_wanted_bytes: u64,
 }
 
+/// JSON has no word for what is not finite, and a file with `null` there could not be read again.
+fn finite<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(if number.is_finite() { *number } else { 0.0 })
+}
+
 /// Resident memory of the process, in parts that add up to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// All of it, in bytes.
     pub resident_bytes: u64,
@@ -126,7 +134,7 @@ impl Memory {
 }
 
 /// One named part of the resident memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryPart {
     /// What it is.
     pub name: String,
@@ -266,6 +274,17 @@ impl Profile {
     /// Whether its source measured `metric`.
     pub fn measures(&self, metric: Metric) -> bool {
         self.header().metrics.contains(&metric)
+    }
+
+    /// Nothing, if it has `metric`.
+    ///
+    /// # Errors
+    /// [`WriteError::NotMeasured`], which says what it has.
+    pub fn require(&self, metric: Metric) -> Result<(), WriteError> {
+        if self.measures(metric) {
+            return Ok(());
+        }
+        Err(WriteError::NotMeasured { asked: metric, measured: self.header().metrics.clone() })
     }
 }
 

@@ -43,6 +43,14 @@ pub(super) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
         let _ = write!(taken, ", by {}", clean::line(&header.origin));
     }
     writeln!(out, "{:10} {taken}", "taken")?;
+    // The first file of code that is mapped is the program's own.
+    if let Some(program) = profile.mappings().first().filter(|program| !program.path.is_empty()) {
+        write!(out, "{:10} {}", "program", clean::line(&program.path))?;
+        if !program.build_id.is_empty() {
+            write!(out, ", build {}", clean::line(&program.build_id))?;
+        }
+        writeln!(out)?;
+    }
     if !header.interval.is_zero() {
         writeln!(out, "{:10} one sample in {}", "interval", header.interval)?;
     }
@@ -82,21 +90,23 @@ fn profiler(status: &Status, out: &mut impl Write) -> io::Result<()> {
         Bytes::new(status.own_bytes)
     )?;
     let lost = [status.dropped_large, status.dropped_small, status.dropped_stacks];
-    if lost.iter().any(|&count| count > 0) {
-        let [large, small, stacks] = lost;
+    let [large, small, stacks] = lost;
+    if lost == [0; 3] {
+        writeln!(out, "{:10} nothing", "lost")?;
+    } else {
         writeln!(
             out,
             "{:10} not followed: {large} large, {small} small; {stacks} without their stack",
             "LOST"
         )?;
     }
-    if status.truncated > 0 {
-        writeln!(
-            out,
-            "{:10} {} samples have a stack of which only the leaf end is kept",
-            "cut", status.truncated
-        )?;
-    }
+    writeln!(
+        out,
+        "{:10} {} samples ({}) have a stack of which only the leaf end is kept",
+        "cut",
+        status.truncated,
+        percent(status.truncated, status.samples)
+    )?;
     if status.range_bytes < status.range_wanted_bytes {
         writeln!(
             out,

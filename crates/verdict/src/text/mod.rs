@@ -6,12 +6,14 @@
 mod head;
 pub(crate) mod table;
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use plimsoll_core::Bytes;
 
-use crate::profile::{Frames, Profile};
+use crate::library::Owner;
+use crate::metric::Metric;
+use crate::profile::{Frame, Frames, Profile, Stack};
+use crate::sites::{Site, sites, total};
 use table::{error_text, percent, place, short_name};
 
 /// What the table shows.
@@ -19,83 +21,120 @@ use table::{error_text, percent, place, short_name};
 pub struct TextOptions {
     /// How many rows at most; what is left out is summed up in the last line.
     pub top: usize,
+    /// By what rows are sorted, and what they show: live or allocated amounts. The profile must have it: see
+    /// [`Profile::require`].
+    pub metric: Metric,
+    /// How many callers each row shows at most, of the stack that has the most; none at 0. Those of libraries in
+    /// between are one line.
+    pub callers: usize,
 }
 
 impl Default for TextOptions {
     fn default() -> Self {
-        TextOptions { top: 20 }
+        TextOptions { top: 20, metric: Metric::LiveBytes, callers: 0 }
     }
 }
 
-/// Writes the table. A row is all stacks with the same line of the program ([`Frames::own`]) and the same leaf;
-/// rows are in the order of live bytes. Allocates about 200 bytes for each row.
+/// Before the lines that belong to a row.
+const INDENT: usize = 42;
+
+/// Writes the table. A row is all stacks with the same line of the program ([`Frames::own`]) and the same leaf.
+/// Allocates about 400 bytes for each row.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn write(profile: &Profile, options: &TextOptions, mut out: impl Write) -> io::Result<()> {
+    let metric = options.metric;
     head::write(profile, &mut out)?;
     let frames = profile.frames();
-    let rows = rows(profile, &frames);
-    writeln!(out, "\n{:>10} {:>11} {:>8} {:>8}  allocated by", "live", "objects", "±", "share")?;
-    let all = profile.live().bytes;
+    let rows = sites(profile, &frames, metric);
+    let amounts = if metric.is_live() { "live" } else { "allocated" };
+    writeln!(out, "\n{amounts:>10} {:>11} {:>8} {:>8}  allocated by", "objects", "±", "share")?;
+    let all = total(&rows, metric);
     let exact = profile.header().interval.as_u64() == 1;
     for row in rows.iter().take(options.top) {
-        let share = percent(row.bytes, all);
+        let amount = row.amount(metric);
+        // From how many samples, is known of what lives only.
+        let samples = if metric.is_live() { row.live_samples } else { 0 };
         write!(
             out,
             "{:>10} {:>11} {:>8} {:>8}  ",
-            Bytes::new(row.bytes).to_string(),
-            row.objects,
-            error_text(row.samples, exact),
-            share
+            Bytes::new(amount.bytes).to_string(),
+            amount.objects,
+            error_text(samples, exact),
+            percent(row.of(metric), all)
         )?;
-        match row.own.map(|own| frames.get(own)) {
-            Some(own) => writeln!(out, "{}{}", short_name(&own.function), place(own.file, own.line))?,
+        match row.own {
+            Some(own) => frame(frames.get(own), &mut out)?,
             None => writeln!(out, "{}", crate::collapsed::UNKNOWN)?,
         }
-        if let Some(leaf) = row.leaf.filter(|&leaf| Some(leaf) != row.own).map(|leaf| frames.get(leaf)) {
-            let (name, place) = (short_name(&leaf.function), place(leaf.file, leaf.line));
-            writeln!(out, "{:42}in {name}{place}", "")?;
+        if let Some(leaf) = row.leaf.filter(|&leaf| Some(leaf) != row.own) {
+            write!(out, "{:INDENT$}in ", "")?;
+            frame(frames.get(leaf), &mut out)?;
         }
+        callers(&profile.stacks()[row.heaviest], &frames, row, options.callers, &mut out)?;
     }
     if let Some(rest) = rows.get(options.top..).filter(|rest| !rest.is_empty()) {
-        let bytes = rest.iter().fold(0, |sum: u64, row| sum.saturating_add(row.bytes));
-        writeln!(out, "and {} more, with {} live", rest.len(), Bytes::new(bytes))?;
+        writeln!(
+            out,
+            "and {} more, with {} {}",
+            rest.len(),
+            metric.show(total(rest, metric)),
+            metric.noun()
+        )?;
     }
     out.flush()
 }
 
-/// Stacks with the same line of the program and the same leaf.
-struct Row {
-    own: Option<usize>,
-    leaf: Option<usize>,
-    bytes: u64,
-    objects: u64,
-    samples: u64,
+/// A frame to the end of its line.
+fn frame(frame: &Frame<'_>, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}{}", short_name(&frame.function), place(frame.file, frame.line))
 }
 
-/// What is shown of a frame, and so what makes two frames one.
-type Shown<'a> = Option<(&'a str, Option<&'a str>, Option<u32>)>;
-
-fn rows(profile: &Profile, frames: &Frames<'_>) -> Vec<Row> {
-    let shown = |number: Option<usize>| -> Shown<'_> {
-        number.map(|number| frames.get(number)).map(|it| (&*it.function, it.file, it.line))
-    };
-    let mut rows: BTreeMap<(Shown<'_>, Shown<'_>), Row> = BTreeMap::new();
-    for stack in profile.stacks() {
-        let live = stack.live();
-        if live == plimsoll_core::heap::Amount::default() {
-            continue;
-        }
-        let (own, leaf) = (frames.own_number(stack), frames.leaf_number(stack));
-        let row = rows.entry((shown(own), shown(leaf)));
-        let row = row.or_insert(Row { own, leaf, bytes: 0, objects: 0, samples: 0 });
-        row.bytes = row.bytes.saturating_add(live.bytes);
-        row.objects = row.objects.saturating_add(live.objects);
-        row.samples = row.samples.saturating_add(stack.live_samples());
+/// Who called the line of `row`, in `stack`: at most `most` lines. A run of frames that are not the program's is one
+/// of them, with their number, for a service has twenty of its runtime between two of its own; so is recursion.
+fn callers(
+    stack: &Stack,
+    frames: &Frames<'_>,
+    row: &Site,
+    most: usize,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    if most == 0 {
+        return Ok(());
     }
-    let mut rows: Vec<Row> = rows.into_values().collect();
-    // Stable: equal ones stay in the order of their names.
-    rows.sort_by_key(|row| std::cmp::Reverse((row.bytes, row.objects)));
-    rows
+    let mixed = frames.is_mixed(stack);
+    let own = |number: usize| {
+        let frame = frames.get(number);
+        // The bare `main` that the linker calls is nobody's line.
+        let nobodys = &frame.function == "main" && frame.file.is_none();
+        (frames.owner_in(number, mixed) == Owner::Program && !nobodys).then_some(frame)
+    };
+    let mut above: Vec<Option<&Frame<'_>>> =
+        frames.numbers(stack).skip_while(|&number| Some(number) != row.own).skip(1).map(own).collect();
+    // Before the first of the program there is only how threads and programs begin.
+    above.truncate(above.iter().rposition(Option::is_some).map_or(0, |last| last + 1));
+    let runs: Vec<&[Option<&Frame<'_>>]> = above.chunk_by(|a, b| a == b).collect();
+    for run in runs.iter().take(most) {
+        match (run[0], run.len()) {
+            (Some(caller), times) => {
+                write!(out, "{:INDENT$}from ", "")?;
+                if times > 1 {
+                    write!(out, "{times} times ")?;
+                }
+                frame(caller, out)?;
+            }
+            (None, 1) => writeln!(out, "{:INDENT$}from a frame of a library", "")?,
+            (None, count) => writeln!(out, "{:INDENT$}from {count} frames of libraries", "")?,
+        }
+    }
+    let rest: usize = runs.iter().skip(most).map(|run| run.len()).sum();
+    if rest > 0 {
+        writeln!(out, "{:INDENT$}from {rest} more", "")?;
+    }
+    match row.stacks - 1 {
+        0 => Ok(()),
+        1 => writeln!(out, "{:INDENT$}and by another stack", ""),
+        others => writeln!(out, "{:INDENT$}and by {others} other stacks", ""),
+    }
 }

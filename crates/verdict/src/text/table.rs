@@ -40,6 +40,16 @@ pub(crate) fn place(file: Option<&str>, line: Option<u32>) -> String {
     }
 }
 
+/// A span of time in its largest fitting unit: `40 s`, `12 min`, `3 h`, `5 d`.
+pub(crate) fn span(ms: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
+    // From two of a unit on: `90 s` says more than `1 min`.
+    match UNITS.iter().find(|&&(unit, _)| ms / unit >= 2) {
+        Some((unit, name)) => format!("{} {name}", ms / unit),
+        None => format!("{ms} ms"),
+    }
+}
+
 /// Milliseconds as seconds.
 pub(crate) fn seconds(ms: u64) -> String {
     format!("{}.{} s", ms / 1000, ms % 1000 / 100)
@@ -83,6 +93,15 @@ mod tests {
             assert_eq!(moment(unix_ms), text);
         }
         assert!(moment(u64::MAX).ends_with('Z'), "the end of time is no panic");
+    }
+
+    #[test]
+    fn spans_are_told_in_one_unit() {
+        for (ms, text) in
+            [(0, "0 ms"), (1999, "1999 ms"), (90_000, "90 s"), (7_200_000, "2 h"), (1 << 30, "12 d")]
+        {
+            assert_eq!(span(ms), text);
+        }
     }
 
     #[test]
