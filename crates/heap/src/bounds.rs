@@ -9,17 +9,22 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::thread::Thread;
+use crate::unwind::is_readable;
 
 /// Where in the control block the stack's lowest address and size are, in bytes. Zero while unknown.
 static STACK_AT: AtomicUsize = AtomicUsize::new(0);
-/// The main thread's stack may grow this far at most (its size has no limit at times).
+/// How far the main thread's stack may grow. Further down there may be somebody else's memory, with holes in it.
+static MAIN_BYTES: AtomicUsize = AtomicUsize::new(MAIN_MIN_BYTES);
+/// The kernel maps nothing else as near as this to the main thread's stack.
+const MAIN_MIN_BYTES: usize = 8 << 20;
+/// It is not followed further than this; its size has no limit at times.
 const MAIN_MAX_BYTES: usize = 1 << 30;
-/// A stack of a thread of unknown size: at most this.
-const UNKNOWN_MAX_BYTES: usize = 64 << 20;
+/// How much of a stack that is none of the thread's own is looked at.
+const OTHER_MAX_BYTES: usize = 256 << 10;
 const PAGE: usize = crate::os::PAGE_BYTES;
 
 /// The part of the stack above `sp` that can be read: up to the stack's end if this is a stack of the thread's own,
-/// to the end of the page if it is another (of a coroutine, of a signal handler).
+/// to the end of the page if it is another (of a coroutine, of a signal handler). [`more`] may find more of that one.
 pub(crate) fn above(thread: &Thread, sp: usize) -> Range<usize> {
     let known = thread.stack();
     if known.contains(&sp) {
@@ -33,6 +38,19 @@ pub(crate) fn above(thread: &Thread, sp: usize) -> Range<usize> {
         }
         None => sp..(sp | (PAGE - 1)) + 1,
     }
+}
+
+/// A longer part of a stack that is none of the thread's own: as much again, if it can be read. Each page of it costs a
+/// system call, so this is for stacks that went beyond the part. Nobody knows where such a stack ends; what lies behind
+/// it is read only if a frame says that it is there.
+#[cold]
+pub(crate) fn more(thread: &Thread, part: &Range<usize>) -> Option<Range<usize>> {
+    if thread.stack().contains(&part.start) || part.len() >= OTHER_MAX_BYTES {
+        return None;
+    }
+    let wanted = part.end.checked_add(part.len().next_multiple_of(PAGE))?;
+    let end = (part.end..wanted).step_by(PAGE).find(|&page| !is_readable(page)).unwrap_or(wanted);
+    (end > part.end).then_some(part.start..end)
 }
 
 /// The stacks that were seen, for those who ask what memory is for. A thread that ended leaves its entry; one that hashes
@@ -68,11 +86,9 @@ fn own_stack(sp: usize) -> Option<Range<usize>> {
             let stack = low..if (low..end).contains(&block) { block } else { end };
             return stack.contains(&sp).then_some(stack);
         }
-    } else if sp < block && block - sp < UNKNOWN_MAX_BYTES {
-        return Some(sp..block);
     }
     let end = main_stack_end();
-    (sp < end && end - sp < MAIN_MAX_BYTES).then_some(sp..end)
+    (sp < end && end - sp < MAIN_BYTES.load(Relaxed)).then_some(sp..end)
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri))))]
@@ -95,6 +111,7 @@ fn control_block() -> usize {
 pub(crate) fn learn() {
     /// Enough for every glibc so far; the block is larger.
     const SEARCHED_BYTES: usize = 2048;
+    MAIN_BYTES.store(main_stack_limit(), Relaxed);
     let block = control_block();
     let stack = stack_of_this_thread();
     let is_there = |at: &usize| {
@@ -126,6 +143,18 @@ fn main_stack_end() -> usize {
     }
     // SAFETY: a word that the loader wrote before the program began.
     unsafe { __libc_stack_end }.addr()
+}
+
+/// How large the main thread's stack may become: the limit, which the kernel keeps free below it from the start of the
+/// program on. It is asked for once, early. A program that raises it later has stacks beyond it cut.
+#[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri)))]
+fn main_stack_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call writes to the struct that it is given.
+    if unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) } != 0 {
+        return MAIN_MIN_BYTES;
+    }
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX).clamp(MAIN_MIN_BYTES, MAIN_MAX_BYTES)
 }
 
 /// The lowest address, the size and the guard's size of this thread's stack, as libc says; `None` for the main thread.

@@ -13,7 +13,7 @@ use plimsoll_core::heap::UnwindMethod;
 use crate::bounds;
 use crate::stacks::DEPTH_MAX;
 use crate::thread::{Thread, mix};
-use crate::unwind::{self, Registers};
+use crate::unwind::{self, Registers, Walked};
 
 /// A stack as it was captured.
 pub(crate) struct Stack {
@@ -60,8 +60,9 @@ pub(crate) fn method() -> UnwindMethod {
     }
 }
 
-/// Has every stack read by the tables, whatever the caller's own stack looks like.
-pub(crate) fn use_tables() {
+/// Takes the rules, without trying. For programs as they are found: frame pointers may fit on the one stack that would be
+/// tried, and be missing in the next library.
+pub(crate) fn choose_rules() {
     bounds::learn();
     set_method(UnwindMethod::CallFrameInformation);
 }
@@ -120,8 +121,7 @@ pub(crate) fn follow(thread: &Thread, registers: Registers, stack: &mut Stack) {
             stack.truncated = stack.depth == DEPTH_MAX;
         }
         UnwindMethod::CallFrameInformation => {
-            // SAFETY: `above` answers with what can be read.
-            let walked = unsafe { unwind::walk(registers, readable, &mut stack.addresses) };
+            let walked = by_rules(thread, registers, readable, &mut stack.addresses);
             stack.depth = walked.depth;
             stack.truncated = !walked.complete;
         }
@@ -139,8 +139,7 @@ pub(crate) fn check(thread: &Thread, registers: Registers, stack: &mut Stack) {
     }
     let mut all = [0; DEPTH_MAX];
     let readable = bounds::above(thread, registers.sp);
-    // SAFETY: `above` answers with what can be read.
-    let walked = unsafe { unwind::walk(registers, readable, &mut all) };
+    let walked = by_rules(thread, registers, readable, &mut all);
     stack.truncated |= !walked.complete;
     let tried = TRIED.fetch_add(1, Relaxed) + 1;
     if !lost(&all[..walked.depth], stack.addresses()) {
@@ -153,6 +152,24 @@ pub(crate) fn check(thread: &Thread, registers: Registers, stack: &mut Stack) {
     stack.addresses = all;
     stack.depth = walked.depth;
     stack.hash = hash(stack.addresses());
+}
+
+/// Follows the rules. A stack that is none of the thread's own is read again as more of it is found to be there.
+fn by_rules(
+    thread: &Thread,
+    registers: Registers,
+    mut readable: Range<usize>,
+    out: &mut [u64; DEPTH_MAX],
+) -> Walked {
+    loop {
+        // SAFETY: `above` and `more` answer with what can be read.
+        let walked = unsafe { unwind::walk(registers, readable.clone(), out) };
+        if walked.complete || walked.depth == DEPTH_MAX {
+            return walked;
+        }
+        let Some(more) = bounds::more(thread, &readable) else { return walked };
+        readable = more;
+    }
 }
 
 /// Follows the chain of frame pointers within what can be read. A frame may be of any size that fits in.
@@ -187,4 +204,68 @@ fn hash(addresses: &[u64]) -> u64 {
     let step =
         |hash: u64, &address: &u64| (hash.rotate_left(5) ^ address).wrapping_mul(0x517c_c1b7_2722_0a95);
     mix(addresses.iter().fold(addresses.len() as u64, step))
+}
+
+#[cfg(all(test, target_arch = "x86_64", target_env = "gnu", not(miri)))]
+mod tests {
+    use std::cell::Cell;
+    use std::hint::black_box;
+
+    use super::*;
+    use crate::thread;
+
+    thread_local! {
+        static SEEN: Cell<Option<Stack>> = const { Cell::new(None) };
+    }
+
+    #[inline(never)]
+    fn below(depth: usize) -> usize {
+        let filled = black_box([depth; 100]);
+        if depth > 0 {
+            return below(depth - 1) + black_box(&filled)[0];
+        }
+        let mut stack = Stack::default();
+        thread::with(|thread| follow(thread, Registers::here(), &mut stack));
+        SEEN.set(Some(stack));
+        filled[1]
+    }
+
+    extern "C" fn run() {
+        black_box(below(black_box(30)));
+    }
+
+    /// Runs on a mapping of so many bytes between two guard pages, and gives back what was seen there.
+    fn in_a_coroutine(bytes: usize) -> Stack {
+        const PAGE: usize = crate::os::PAGE_BYTES;
+        // SAFETY: the contexts and the stack outlive the switch there and back, and the mapping is given back whole.
+        unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let whole = libc::mmap(std::ptr::null_mut(), bytes + 2 * PAGE, libc::PROT_NONE, flags, -1, 0);
+            assert_ne!(whole, libc::MAP_FAILED);
+            let start = whole.byte_add(PAGE);
+            assert_eq!(libc::mprotect(start, bytes, libc::PROT_READ | libc::PROT_WRITE), 0);
+            let (mut here, mut there): (libc::ucontext_t, libc::ucontext_t) =
+                (std::mem::zeroed(), std::mem::zeroed());
+            assert_eq!(libc::getcontext(&raw mut there), 0);
+            there.uc_stack.ss_sp = start;
+            there.uc_stack.ss_size = bytes;
+            there.uc_link = &raw mut here;
+            libc::makecontext(&raw mut there, run, 0);
+            assert_eq!(libc::swapcontext(&raw mut here, &raw const there), 0);
+            assert_eq!(libc::munmap(whole, bytes + 2 * PAGE), 0);
+        }
+        SEEN.take().expect("it ran")
+    }
+
+    #[test]
+    fn stacks_of_coroutines_are_read_to_their_end() {
+        unwind::refresh();
+        choose_rules();
+        for bytes in [64 << 10, 128 << 10, 1 << 20] {
+            // Another test may be refreshing: then there is no list for a moment.
+            let stack = (0..100).map(|_| in_a_coroutine(bytes)).find(|stack| !stack.truncated);
+            let stack = stack.expect("it has an end");
+            assert!(stack.addresses().len() > 30, "{}", stack.addresses().len());
+        }
+    }
 }

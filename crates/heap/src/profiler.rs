@@ -314,6 +314,7 @@ impl Profiler {
             dropped_large: engine.counts().dropped_large.load(Relaxed),
             dropped_small: engine.counts().dropped_small.load(Relaxed),
             dropped_stacks: engine.stacks.dropped(),
+            dropped_names: 0,
             truncated: engine.counts().truncated.load(Relaxed),
             unwind_method: capture::method(),
             own_bytes: resident.saturating_sub(small_bytes) + unwind::CACHE_BYTES as u64,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use plimsoll_core::Bytes;
-use plimsoll_core::heap::{CodeFrame, Module};
+use plimsoll_core::heap::{CodeFrame, MADE_AT_RUN_TIME, Module};
 
 use crate::demangle::{cut, demangle, qualified};
 use crate::dwarf::{self, Draft, Findings};
@@ -31,6 +31,9 @@ pub(crate) struct Looked {
 
 /// Looks `probes` up, sorted addresses of the module's file (each is one less than a return address).
 pub(crate) fn look_up(module: &Module, probes: &[u64], limits: &Limits, text: &mut Text<'_>) -> Looked {
+    if module.path == MADE_AT_RUN_TIME {
+        return made_at_run_time(probes.len());
+    }
     let mut places = vec![Vec::new(); probes.len()];
     let mut problems = Vec::new();
     // The parsers are held not to panic on any file. Should one, this module loses names and not the service;
@@ -46,6 +49,12 @@ pub(crate) fn look_up(module: &Module, probes: &[u64], limits: &Limits, text: &m
     let frames = places.into_iter().zip(probes).map(|(place, probe)| finish(module, *probe, place, text));
     let frames = frames.collect();
     Looked { frames, problems, complete: !text.full() }
+}
+
+/// There is no file to look into, and nothing missing: all of it has one name.
+fn made_at_run_time(probes: usize) -> Looked {
+    let frame = CodeFrame { function: MADE_AT_RUN_TIME.into(), file: None, line: None };
+    Looked { frames: vec![Arc::from([frame]); probes], problems: Vec::new(), complete: true }
 }
 
 struct Search<'a> {

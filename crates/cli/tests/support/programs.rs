@@ -90,7 +90,7 @@ pub(crate) fn compiled(source: &str, name: &str, more: &[&str]) -> PathBuf {
 
 /// A program of `examples/`, which is built with the tests.
 pub(crate) fn example(name: &str) -> PathBuf {
-    let built = Path::new(program()).with_file_name(name);
+    let built = program().with_file_name(name);
     assert!(built.is_file(), "{} is built by `cargo build --workspace`", built.display());
     built
 }

@@ -28,6 +28,9 @@ pub const GENERATIONS: usize = 10;
 /// [`HeapSnapshot::named`].
 pub const NAMED: u64 = 1 << 63;
 
+/// The path of a [`Module`] that is no file: code that the program made while it ran, as engines of JavaScript and Java do.
+pub const MADE_AT_RUN_TIME: &str = "[jit]";
+
 /// Objects and bytes, estimated from samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {

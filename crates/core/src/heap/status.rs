@@ -48,6 +48,9 @@ pub struct ProfilerStatus {
     pub dropped_small: u64,
     /// Not followed because the table of stacks was full.
     pub dropped_stacks: u64,
+    /// Files of code, and places that are named in the process, that were left out because their table was full: what
+    /// belongs to them has no name.
+    pub dropped_names: u64,
     /// Samples whose stack was deeper than is kept, or could not be followed to its end.
     pub truncated: u64,
     /// How stacks are followed.

@@ -101,8 +101,9 @@ pub fn start<I: Inner>(heap: &'static Malloc<I>, settings: &Settings<'_>) -> Res
     engine.shared = Some(Shared::reserve(memory, header, settings.hand_over)?);
     let engine = engine.publish();
     unwind::refresh();
-    capture::use_tables();
+    capture::choose_rules();
     if let Some(shared) = &engine.shared {
+        unwind::record_modules_in(shared.modules());
         shared.describe(engine, settings.program, settings.command);
     }
     (settings.hand_over)(&file).map_err(StartError::HandOver)?;
@@ -164,9 +165,9 @@ pub fn address_of<'a>(identity: u64, describe: impl FnOnce() -> Option<Name<'a>>
     engine.shared.as_ref()?.address_of(engine, identity, describe)
 }
 
-/// To be called after something was unloaded, away from allocations: what was there is forgotten.
+/// To be called after something was unloaded: what was known of it is forgotten.
 pub fn modules_changed() {
     if engine().is_some() {
-        unwind::refresh();
+        unwind::forget_rules();
     }
 }

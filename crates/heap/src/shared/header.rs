@@ -38,7 +38,6 @@ pub(crate) struct Counts {
     pub(crate) dropped_large: AtomicU64,
     pub(crate) dropped_small: AtomicU64,
     pub(crate) truncated: AtomicU64,
-    pub(crate) modules_left_off: AtomicU64,
     pub(crate) named_left_off: AtomicU64,
 }
 

@@ -7,9 +7,10 @@
 //! inherited. So its numbers are exact however long its parent went on meanwhile.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::header::{Header, MAGIC, Part, VERSION};
@@ -23,6 +24,7 @@ use crate::os::{self, OutOfAddressSpace, PAGE_BYTES};
 use crate::sampler;
 use crate::stacks::DEPTH_MAX;
 use crate::sync::{Acquire, Relaxed, Release};
+use crate::unwind::{ModuleRecord, ModuleRecords};
 
 /// Puts the functions of an interpreter into a stack: takes the addresses of code, leaf first, writes those with the
 /// functions among them, and says how many; 0 leaves the stack as it is. Called inside `malloc`.
@@ -30,6 +32,9 @@ pub type Interpreter = fn(&[u64], &mut [u64; DEPTH_MAX]) -> usize;
 /// Hands the file that shared memory is to whoever records. Called at the start, and in forked children from inside
 /// `malloc`: it must not allocate.
 pub type HandOver = fn(&OwnedFd) -> io::Result<()>;
+
+/// How many executable segments of modules are told to others.
+const MODULES_MAX: usize = 2047;
 
 /// The mark: who has it counts in tables of its own.
 const AT_HOME: u32 = 1;
@@ -42,6 +47,7 @@ pub(crate) struct Shared {
     header: Cells<Header>,
     named: Named,
     numbers: Numbers,
+    modules: ModuleRecords,
     /// In the page that is cleared in a child.
     mark: &'static AtomicU32,
     hand_over: HandOver,
@@ -56,6 +62,7 @@ impl Shared {
             size_of::<AtomicU32>() * stacks_max * 64,
             size_of::<named::Record>() * named::PLACES,
             size_of::<AtomicU32>() * named::TEXT_WORDS,
+            size_of::<ModuleRecord>() * (MODULES_MAX + 1),
         ];
         // One page for each that is small, and what the others are rounded up to.
         tables.iter().sum::<usize>() + 16 * PAGE_BYTES
@@ -70,6 +77,7 @@ impl Shared {
         Ok(Self {
             named: Named::reserve(&memory)?,
             numbers: Numbers::reserve()?,
+            modules: ModuleRecords::over(Cells::reserve_in(Some(&memory), MODULES_MAX + 1)?),
             mark: mark()?,
             memory,
             header,
@@ -82,7 +90,7 @@ impl Shared {
     pub(crate) fn describe(&self, engine: &Engine, program: &[u8], command: &[u8]) {
         let header = &self.header[0];
         let start = self.memory.addresses().start;
-        let part = |part: &Part, addresses: std::ops::Range<usize>, entry: usize| {
+        let part = |part: &Part, addresses: Range<usize>, entry: usize| {
             part.at.store((addresses.start - start) as u64, Relaxed);
             part.length.store((addresses.len() / entry) as u64, Relaxed);
         };
@@ -90,6 +98,7 @@ impl Shared {
         part(&header.used, engine.stacks.used.addresses(), size_of::<crate::stacks::Used>());
         part(&header.cells, engine.stacks.cells.addresses(), size_of::<crate::stacks::StackCell>());
         part(&header.packed, engine.stacks.packed.addresses(), size_of::<AtomicU32>());
+        part(&header.modules, self.modules.addresses(), size_of::<ModuleRecord>());
         part(&header.named, self.named.records.addresses(), size_of::<named::Record>());
         part(&header.named_text, self.named.text.addresses(), size_of::<AtomicU32>());
         part(&header.named_used, self.named.used.addresses(), size_of::<named::Used>());
@@ -105,6 +114,11 @@ impl Shared {
         self.sign(0);
         self.mark.store(AT_HOME, SeqCst);
         header.magic.store(MAGIC, Release);
+    }
+
+    /// The modules that others see.
+    pub(crate) fn modules(&self) -> &ModuleRecords {
+        &self.modules
     }
 
     /// Whose heap it is.
@@ -221,41 +235,36 @@ impl Shared {
     /// and the rest are sums that only grow.
     fn copy_used(&self, engine: &Engine, to: NonNull<u8>) {
         let start = self.memory.addresses().start;
-        for part in self.used_parts(engine) {
-            let offset = part.start - start;
-            let words = part.len() / size_of::<u64>();
-            for nth in 0..words {
+        self.each_used_part(engine, |part| {
+            for address in part.step_by(size_of::<u64>()) {
+                let offset = address - start;
                 // SAFETY: words of the two mappings, which are of one length; both consist of atomics.
                 unsafe {
-                    let from =
-                        self.memory.start().byte_add(offset).cast::<std::sync::atomic::AtomicU64>().add(nth);
-                    let to = to.byte_add(offset).cast::<std::sync::atomic::AtomicU64>().add(nth);
+                    let from = self.memory.start().byte_add(offset).cast::<AtomicU64>();
+                    let to = to.byte_add(offset).cast::<AtomicU64>();
                     to.as_ref().store(from.as_ref().load(Relaxed), Relaxed);
                 }
             }
-        }
+        });
     }
 
-    /// What is in use, in whole words.
-    fn used_parts(&self, engine: &Engine) -> [std::ops::Range<usize>; 8] {
-        fn first<T: Zeroed>(cells: &Cells<T>, entries: usize) -> std::ops::Range<usize> {
+    /// Calls `see` with what is in use of each table, in whole words.
+    fn each_used_part(&self, engine: &Engine, mut see: impl FnMut(Range<usize>)) {
+        fn first<T: Zeroed>(cells: &Cells<T>, entries: usize) -> Range<usize> {
             let all = cells.addresses();
             let bytes = (entries * size_of::<T>()).next_multiple_of(size_of::<u64>());
             all.start..all.start + bytes.min(all.len())
         }
         let (stacks, named) = (&engine.stacks, &self.named);
-        let records = named.used[0].records.load(Acquire) as usize;
-        let words = named.used[0].words.load(Acquire) as usize;
-        [
-            first(&self.header, 1),
-            engine.counts_addresses(),
-            first(&stacks.used, 1),
-            first(&stacks.cells, stacks.opened()),
-            first(&stacks.packed, stacks.used[0].packed_words.load(Acquire) as usize),
-            first(&named.used, 1),
-            first(&named.records, records),
-            first(&named.text, words),
-        ]
+        see(first(&self.header, 1));
+        see(engine.counts_addresses());
+        see(first(&stacks.used, 1));
+        see(first(&stacks.cells, stacks.opened()));
+        see(first(&stacks.packed, stacks.used[0].packed_words.load(Acquire) as usize));
+        see(first(&named.used, 1));
+        see(first(&named.records, named.used[0].records.load(Acquire) as usize));
+        see(first(&named.text, named.used[0].words.load(Acquire) as usize));
+        self.modules.used().for_each(see);
     }
 
     /// Counts what lives, from the child's own records.

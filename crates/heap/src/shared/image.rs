@@ -3,14 +3,18 @@
 //! Whoever wrote them may have been ended in the middle of a word, or may not be one of us at all: every number is
 //! checked against the memory that is there, and nothing is written.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::time::Duration;
 
 use plimsoll_core::Bytes;
-use plimsoll_core::heap::{Amount, HeapSnapshot, ProfilerStatus, StackProfile, UnwindMethod};
+use plimsoll_core::heap::{
+    Amount, HeapSnapshot, MADE_AT_RUN_TIME, Module, NAMED, ProfilerStatus, StackProfile, UnwindMethod,
+};
 
 use super::header::{Counts, Header, MAGIC, Part, VERSION};
 use super::named::{self, Named};
@@ -18,6 +22,7 @@ use crate::cells::{Cells, Zeroed};
 use crate::os::{self, PAGE_BYTES};
 use crate::stacks::{self, StackCell, StackCopy, Used};
 use crate::sync::{Acquire, AtomicU32, Relaxed};
+use crate::unwind::ModuleRecords;
 
 /// The first bytes of a saved image.
 pub const SAVED_MAGIC: &[u8; 16] = b"PLIMSOLL-IMAGE/1";
@@ -33,6 +38,7 @@ pub struct Image {
     cells: Cells<StackCell>,
     packed: Cells<AtomicU32>,
     named: Named,
+    modules: ModuleRecords,
 }
 
 // SAFETY: what is read are atomics, and the memory lives as long as this.
@@ -202,6 +208,7 @@ impl Image {
                 text: whole.table(&head.named_text)?,
                 used: whole.single(&head.named_used)?,
             },
+            modules: ModuleRecords::over(whole.table(&head.modules)?),
             memory,
             header,
         })
@@ -250,6 +257,7 @@ impl Image {
             since_start: Duration::from_nanos(since_start_ns),
             epoch: Duration::from_nanos(epoch_ns),
             interval: Bytes::new(interval),
+            modules: self.modules.read(),
             named: self.named.read(),
             ..HeapSnapshot::default()
         };
@@ -262,6 +270,7 @@ impl Image {
             }
         }
         snapshot.status = self.status(&copies, snapshot.since_start);
+        add_code_made_at_run_time(&mut snapshot);
         snapshot
     }
 
@@ -281,6 +290,7 @@ impl Image {
             dropped_large: counts.dropped_large.load(Relaxed),
             dropped_small: counts.dropped_small.load(Relaxed),
             dropped_stacks: self.used[0].dropped.load(Relaxed),
+            dropped_names: self.modules.left_out() + counts.named_left_off.load(Relaxed),
             truncated: counts.truncated.load(Relaxed),
             unwind_method: match counts.method.load(Relaxed) {
                 1 => UnwindMethod::FramePointers,
@@ -335,14 +345,14 @@ impl Image {
     /// Where what is in use of each table begins, and how long it is, in whole words.
     fn used_parts(&self) -> Vec<(usize, usize)> {
         let (start, bytes) = self.memory.start();
-        let part = |addresses: std::ops::Range<usize>, used: usize| {
+        let part = |addresses: Range<usize>, used: usize| {
             let at = addresses.start - start.addr().get();
             let used = used.min(addresses.len()).next_multiple_of(size_of::<u64>());
             (at, used.min(bytes - at) / size_of::<u64>() * size_of::<u64>())
         };
-        let all = |addresses: std::ops::Range<usize>| part(addresses.clone(), addresses.len());
+        let all = |addresses: Range<usize>| part(addresses.clone(), addresses.len());
         let (used, named) = (&self.used[0], &self.named);
-        vec![
+        let tables = [
             all(self.header.addresses()),
             all(self.counts.addresses()),
             all(self.used.addresses()),
@@ -354,7 +364,8 @@ impl Image {
                 named.used[0].records.load(Acquire) as usize * size_of::<named::Record>(),
             ),
             part(named.text.addresses(), named.used[0].words.load(Acquire) as usize * size_of::<AtomicU32>()),
-        ]
+        ];
+        tables.into_iter().chain(self.modules.used().map(all)).collect()
     }
 
     fn opened(&self) -> usize {
@@ -362,7 +373,42 @@ impl Image {
     }
 }
 
-fn profile(id: usize, copy: &StackCopy, addresses: std::ops::Range<usize>) -> StackProfile {
+/// What is in no module that was ever there was made at run time. It gets modules too, so that it has a name.
+fn add_code_made_at_run_time(snapshot: &mut HeapSnapshot) {
+    /// Such code lies together; in pieces of this size it is seldom in more than some hundred.
+    const PIECE_BITS: u32 = 20;
+    let mut known: Vec<(u64, u64)> =
+        snapshot.modules.iter().map(|module| (module.addresses.start, module.addresses.end)).collect();
+    known.sort_unstable();
+    let is_known = |address: u64| {
+        let after = known.partition_point(|&(start, _)| start <= address);
+        after.checked_sub(1).is_some_and(|before| address < known[before].1)
+    };
+    let code = snapshot.addresses.iter().map(|address| address.wrapping_sub(1));
+    let unknown = code.filter(|&address| address < NAMED && !is_known(address));
+    let pieces: BTreeSet<u64> = unknown.map(|address| address >> PIECE_BITS).collect();
+    for piece in pieces {
+        let (mut start, mut end) = (piece << PIECE_BITS, (piece + 1) << PIECE_BITS);
+        // A module may begin or end within.
+        for &(known_start, known_end) in &known {
+            if known_start <= start && known_end > start {
+                start = known_end;
+            }
+            if known_start > start && known_start < end {
+                end = known_start;
+            }
+        }
+        snapshot.modules.push(Module {
+            path: MADE_AT_RUN_TIME.to_owned(),
+            build_id: String::new(),
+            addresses: start..end,
+            file_offset: 0,
+            bias: start,
+        });
+    }
+}
+
+fn profile(id: usize, copy: &StackCopy, addresses: Range<usize>) -> StackProfile {
     StackProfile {
         id: id as u32,
         addresses,

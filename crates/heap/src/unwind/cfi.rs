@@ -143,6 +143,10 @@ impl<'a> Function<'a> {
         Some(Self { common, begin, program: body })
     }
 
+    pub(super) fn begins_at(&self, address: u64) -> bool {
+        self.begin == address
+    }
+
     /// The rule that holds at `address`.
     pub(super) fn rule(&self, address: u64) -> Rule {
         self.row(address).and_then(|row| row.rule(address)).unwrap_or(Rule::STOP)

@@ -12,11 +12,13 @@
 //!
 //! ```text
 //! pc ── rules: a word for each known pc ── hit: 5 ns ──────────────────────────────┐
-//!          └ miss ─ published ─ modules ─ table: search ─ cfi: rule ─ remembered ──┴─► caller's pc, sp, bp
+//!          └ miss ─┬ published ─ modules ─┬ table: search ─ cfi: rule ─ remembered ┼─► caller's pc, sp, bp
+//!                  └ found: came later ───┘                                        │
+//!                  └ guess: no module ─ the chain of frame pointers ───────────────┘
 //! ```
 //!
 //! What is loaded is read by [`refresh`], away from allocations. Until its first call there are no rules, and
-//! every stack is empty.
+//! every stack is empty. What is loaded after it is found by asking glibc, which answers without a lock.
 //!
 //! Words: a stack is *complete* if its last frame is the first function of its thread. An address is *listed*
 //! if the module that it is in describes it.
@@ -30,17 +32,22 @@
 //! every stack with libgcc. docs/decisions/0006-unwinding.md has the numbers.
 //!
 //! # What it does not follow
-//! Code made at run time or loaded since the last [`refresh`]; frames on another stack than the given one (a
-//! handler on an alternate stack is read up to its first function); a function whose frame hangs on a
-//! register other than `rsp` and `rbp` at a call (the dynamic loader's lazy binding, some assembly); a program
-//! built with `-C force-unwind-tables=no`. The result then says that it is not complete.
+//! Code made at run time that keeps no frame pointers; code loaded since the last [`refresh`] where glibc is older than
+//! 2.35; frames on another stack than the given one (a handler on an alternate stack is read up to its first function);
+//! a function whose frame hangs on a register other than `rsp` and `rbp` at a call (the dynamic loader's lazy binding,
+//! some assembly); a program built with `-C force-unwind-tables=no`. The result then says that it is not complete.
 #![cfg_attr(miri, allow(dead_code, unused_imports, reason = "Miri has no loaded modules to read"))]
 
 mod bytes;
 mod cfi;
 mod dwarf;
+mod found;
+mod guess;
+mod image;
 mod modules;
 mod published;
+mod readable;
+mod records;
 mod rules;
 mod table;
 #[cfg(all(test, target_arch = "x86_64", not(any(miri, loom))))]
@@ -49,10 +56,17 @@ mod tests;
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
+#[allow(unused_imports, reason = "for the library that stands in front of malloc")]
+pub(crate) use published::record_modules_in;
 pub(crate) use published::refresh;
+pub(crate) use readable::is_readable;
+#[allow(unused_imports, reason = "for the library that stands in front of malloc")]
+pub(crate) use records::{ModuleRecord, ModuleRecords};
 pub(crate) use rules::CACHE_BYTES;
 
 use cfi::signal;
+use found::Found;
+use modules::Which;
 use plimsoll_core::heap::Module;
 use rules::{Kind, Rule};
 
@@ -102,6 +116,12 @@ pub(crate) fn modules() -> Vec<Module> {
     published::with_modules(modules::Modules::to_core).unwrap_or_default()
 }
 
+/// Forgets what is known about every address. For whoever sees that a module was unloaded, right afterwards: what comes to
+/// its place has other rules. Neither allocates nor waits; what was forgotten is looked up again.
+pub(crate) fn forget_rules() {
+    rules::empty();
+}
+
 /// What [`walk`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Walked {
@@ -145,6 +165,10 @@ pub(crate) unsafe fn walk(registers: Registers, stack: Range<usize>, out: &mut [
                 }
                 Step::End => break true,
                 Step::Lost => break false,
+                Step::NoCode => {
+                    depth = depth.saturating_sub(1);
+                    break false;
+                }
             }
         }
         // Code with and without frame pointers is mixed in every stack: a guess here would often be wrong.
@@ -221,6 +245,8 @@ enum Step {
     End,
     /// Nowhere that could be followed.
     Lost,
+    /// The address is none of code, so whatever led to it was wrong.
+    NoCode,
 }
 
 /// What is done about a rule that the walk itself does not follow: once in a stack, or when it is new.
@@ -231,17 +257,17 @@ enum Step {
 #[inline(never)]
 unsafe fn unusual(mut rule: Rule, after: u64, frame: Registers, stack: &Range<usize>) -> Step {
     if rule == Rule::NOTHING {
-        match learn(after) {
+        match learn(after, Reached::Surely) {
             Some(learned) if learned.is_usual() => return Step::Usual(learned),
             Some(learned) => rule = learned,
-            None => return Step::Lost,
+            None => return Step::NoCode,
         }
     }
     if rule == Rule::END {
         return Step::End;
     }
     // SAFETY: the caller's promise.
-    match unsafe { caller_by_unusual(rule, frame, stack) } {
+    match unsafe { caller_by_unusual(rule, after, frame, stack) } {
         Some(caller) if caller.ip == 0 => Step::End,
         Some(caller) => {
             // An interrupted function did not call: the rule is that of the very instruction.
@@ -252,21 +278,65 @@ unsafe fn unusual(mut rule: Rule, after: u64, frame: Registers, stack: &Range<us
     }
 }
 
-/// The rule for the byte before an address, which is not remembered. `None` if it is in no module.
-fn learn(after: u64) -> Option<Rule> {
+/// How an address was come to.
+#[derive(Clone, Copy)]
+enum Reached {
+    /// By a rule, or from the registers.
+    Surely,
+    /// By a frame pointer that may be none, from code that returns to the address, if it is one.
+    Perhaps { from: u64 },
+}
+
+/// The rule for the byte before an address, which is not remembered. `None` if there is no code, as far as can be told.
+fn learn(after: u64, reached: Reached) -> Option<Rule> {
     let since = rules::since();
-    let rule = published::with_modules(|modules| modules.rule(after.wrapping_sub(1))).flatten();
-    if let Some(rule) = rule {
-        rules::remember(after, rule, since);
-    }
-    rule
+    let rule = match found(after)? {
+        Found::Code(rule) => rule,
+        Found::Data => return None,
+        Found::Nothing => {
+            let is_code = match reached {
+                Reached::Surely => guess::is_there(after),
+                Reached::Perhaps { from } => guess::follows_call(after) || is_neighbour(from, after),
+            };
+            if !is_code {
+                return None;
+            }
+            Rule::UNLISTED
+        }
+    };
+    rules::remember(after, rule, since);
+    Some(rule)
+}
+
+/// What is before an address. `None` before the first [`refresh`].
+fn found(after: u64) -> Option<Found> {
+    let address = after.wrapping_sub(1);
+    let which = if found::can_ask() { Which::Lasting } else { Which::All };
+    let listed = published::with_modules(|modules| modules.rule(address, which))?;
+    Some(listed.map_or_else(|| found::at(address), Found::Code))
+}
+
+/// Whether two addresses are of the same area of code that was made at run time. An interpreter's return addresses may
+/// be entries of its own, with no call before them.
+fn is_neighbour(from: u64, to: u64) -> bool {
+    guess::is_near(from, to) && guess::is_there(to) && matches!(found(from), Some(Found::Nothing))
+}
+
+/// Whether a return address may be one, to which code at the other address returns.
+fn is_code(after: u64, from: u64) -> bool {
+    rules::remembered(after) != Rule::NOTHING || learn(after, Reached::Perhaps { from }).is_some()
 }
 
 /// The caller's registers by one of the rules that are met once in a stack, if at all.
 ///
 /// # Safety
 /// Every byte of `stack` is readable.
-unsafe fn caller_by_unusual(rule: Rule, frame: Registers, stack: &Range<usize>) -> Option<Registers> {
+unsafe fn caller_by_unusual(
+    rule: Rule,
+    after: u64,
+    frame: Registers,
+    stack: &Range<usize>,
+) -> Option<Registers> {
     // SAFETY: for all of them, the caller's promise.
     let at = |address: usize| unsafe { checked_word(address, stack) };
     let caller = match rule.kind() {
@@ -281,8 +351,7 @@ unsafe fn caller_by_unusual(rule: Rule, frame: Registers, stack: &Range<usize>) 
         Kind::Unlisted if frame.bp >= frame.sp => {
             // Nobody says that `rbp` is a frame pointer. If it is, a return address into code is above it.
             let ip = at(frame.bp.wrapping_add(WORD))?;
-            let is_code = |modules: &modules::Modules| modules.has_code_at((ip as u64).wrapping_sub(1));
-            if !published::with_modules(is_code)? {
+            if !is_code(ip as u64, after) {
                 return None;
             }
             Registers { ip, sp: frame.bp.wrapping_add(2 * WORD), bp: at(frame.bp)? }

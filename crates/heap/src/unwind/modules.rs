@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_core::heap;
 
+use super::image::Image;
 use super::rules::Rule;
 use super::table::{CanGo, Table};
 
@@ -32,8 +33,18 @@ pub(super) struct Changes {
 #[derive(Debug, PartialEq, Eq)]
 struct Segment {
     addresses: Range<u64>,
+    can_go: CanGo,
     table: Option<Table>,
     module: heap::Module,
+}
+
+/// Which modules are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those that stay as long as the process.
+    Lasting,
+    /// Those that may go as well.
+    All,
 }
 
 impl Modules {
@@ -42,15 +53,19 @@ impl Modules {
         self.segments.iter().map(|segment| segment.module.clone()).collect()
     }
 
-    /// Whether the address is in a module's code.
-    pub(super) fn has_code_at(&self, address: u64) -> bool {
-        self.segment(address).is_some()
+    /// Each of them.
+    pub(super) fn each(&self) -> impl Iterator<Item = &heap::Module> {
+        self.segments.iter().map(|segment| &segment.module)
     }
 
-    /// The rule for an address; `None` if it is in no module.
-    pub(super) fn rule(&self, address: u64) -> Option<Rule> {
+    /// The rule for an address; `None` if it is in no module, in one that is not asked about, or in one that is not
+    /// there any more.
+    pub(super) fn rule(&self, address: u64, which: Which) -> Option<Rule> {
         let segment = self.segment(address)?;
-        Some(segment.table.map_or(Rule::UNLISTED, |table| table.rule(address)))
+        if which == Which::Lasting && segment.can_go == CanGo::Yes {
+            return None;
+        }
+        segment.table.map_or(Some(Rule::UNLISTED), |table| table.rule(address))
     }
 
     pub(super) fn changes(&self) -> Changes {
@@ -77,11 +92,14 @@ impl Modules {
             modules.changes = object.changes();
             let is_program = object.is_first();
             let path = if is_program { PathBuf::new() } else { object.path() };
-            let build_id = object.build_id().map(hexadecimal).unwrap_or_default();
-            let table = object.table(object.can_go(from_start));
-            for segment in object.code() {
+            let image = object.image();
+            let build_id = image.build_id().map(hexadecimal).unwrap_or_default();
+            let can_go = object.can_go(from_start);
+            let table = image.table(can_go);
+            for segment in image.code() {
                 modules.segments.push(Segment {
                     addresses: segment.addresses.clone(),
+                    can_go,
                     table,
                     module: heap::Module {
                         path: path.to_string_lossy().into_owned(),
@@ -142,7 +160,7 @@ fn absolute(path: String) -> String {
     found.map_or(path, |found| found.to_string_lossy().into_owned())
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('?');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
@@ -156,12 +174,6 @@ mod loader {
     pub(super) enum Next {
         Continue,
         Stop,
-    }
-
-    /// An executable segment of an object.
-    pub(super) struct Code {
-        pub(super) addresses: Range<u64>,
-        pub(super) file_offset: u64,
     }
 
     /// One loaded object, while the loader's lock is held: it cannot be unloaded as long as this lives.
@@ -234,84 +246,23 @@ mod loader {
             PathBuf::from(OsStr::from_bytes(name.to_bytes()))
         }
 
-        fn headers(&self) -> &[libc::Elf64_Phdr] {
-            if self.info.dlpi_phdr.is_null() {
-                return &[];
-            }
-            // SAFETY: the loader keeps the object's program headers, as many as it says.
-            unsafe { std::slice::from_raw_parts(self.info.dlpi_phdr, usize::from(self.info.dlpi_phnum)) }
-        }
-
-        fn headers_of(&self, kind: u32) -> impl Iterator<Item = &libc::Elf64_Phdr> {
-            self.headers().iter().filter(move |header| header.p_type == kind)
-        }
-
-        fn addresses(&self, header: &libc::Elf64_Phdr) -> Range<u64> {
-            let start = self.bias().wrapping_add(header.p_vaddr);
-            start..start.saturating_add(header.p_memsz)
-        }
-
-        pub(super) fn code(&self) -> impl Iterator<Item = Code> {
-            let executable = |header: &&libc::Elf64_Phdr| header.p_flags & libc::PF_X != 0;
-            self.headers_of(libc::PT_LOAD)
-                .filter(executable)
-                .map(|header| Code { addresses: self.addresses(header), file_offset: header.p_offset })
-        }
-
-        /// What was loaded from the file from `address` on, to the end of its segment. Parts that are written
-        /// to are left out: nothing that is read here lies in one.
-        fn loaded(&self, address: u64) -> Option<&[u8]> {
-            let constant = |header: &&libc::Elf64_Phdr| {
-                header.p_flags & libc::PF_R != 0
-                    && header.p_flags & libc::PF_W == 0
-                    && self.addresses(header).contains(&address)
+        /// Its parts.
+        pub(super) fn image(&self) -> Image<'_> {
+            let headers = if self.info.dlpi_phdr.is_null() {
+                &[][..]
+            } else {
+                // SAFETY: the loader keeps the object's program headers, as many as it says.
+                unsafe { std::slice::from_raw_parts(self.info.dlpi_phdr, usize::from(self.info.dlpi_phnum)) }
             };
-            let header = self.headers_of(libc::PT_LOAD).find(constant)?;
-            let start = self.bias().wrapping_add(header.p_vaddr);
-            let length = header.p_filesz.checked_sub(address - start)?;
-            let start = std::ptr::with_exposed_provenance(usize::try_from(address).ok()?);
-            // SAFETY: the loader mapped this part of a segment readable and not writable, and holds its lock.
-            Some(unsafe { std::slice::from_raw_parts(start, usize::try_from(length).ok()?) })
-        }
-
-        /// Where `.eh_frame_hdr` leads.
-        pub(super) fn table(&self, can_go: CanGo) -> Option<Table> {
-            let header = self.headers_of(libc::PT_GNU_EH_FRAME).next()?;
-            Table::read(self.addresses(header).start, can_go, |address| self.loaded(address))
+            // SAFETY: they are the object's own, and the loader holds its lock as long as this lives.
+            unsafe { Image::new(self.bias(), headers) }
         }
 
         /// Whether it may be unloaded: not what was there before the program ran, and not this code.
         pub(super) fn can_go(&self, from_start: usize) -> CanGo {
             let own: fn() -> Modules = Modules::read;
-            let has_own = |header: &libc::Elf64_Phdr| self.addresses(header).contains(&(own as usize as u64));
-            let stays = self.nth < from_start || self.headers_of(libc::PT_LOAD).any(has_own);
+            let stays = self.nth < from_start || self.image().contains(own as usize as u64);
             if stays { CanGo::No } else { CanGo::Yes }
         }
-
-        pub(super) fn build_id(&self) -> Option<&[u8]> {
-            self.headers_of(libc::PT_NOTE).find_map(|header| {
-                let notes = self.loaded(self.addresses(header).start)?;
-                let length = usize::try_from(header.p_memsz).ok()?.min(notes.len());
-                build_id(&notes[..length], if header.p_align == 8 { 8 } else { 4 })
-            })
-        }
-    }
-}
-
-/// The linker's build id among the notes of a segment.
-fn build_id(notes: &[u8], align: usize) -> Option<&[u8]> {
-    const BUILD_ID: u32 = 3;
-    let mut rest = notes;
-    loop {
-        let (head, _) = rest.split_first_chunk::<12>()?;
-        let field = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let (name_bytes, id_bytes) = (field(0) as usize, field(4) as usize);
-        let id_at = (12 + name_bytes).next_multiple_of(align);
-        let name = rest.get(12..12 + name_bytes)?;
-        let id = rest.get(id_at..id_at + id_bytes)?;
-        if field(8) == BUILD_ID && name == b"GNU\0" {
-            return Some(id);
-        }
-        rest = rest.get((id_at + id_bytes).next_multiple_of(align)..)?;
     }
 }

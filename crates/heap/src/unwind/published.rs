@@ -12,7 +12,8 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
 
 use super::modules::{Changes, Modules};
-use super::rules;
+use super::records::ModuleRecords;
+use super::{found, rules};
 
 /// How many lists may wait for readers that do not come back. A list is some 200 bytes for each module.
 const RETIRED_MAX: usize = 32;
@@ -62,6 +63,9 @@ pub(crate) fn refresh() -> bool {
     if before == own || REFRESHING.compare_exchange(before, own, SeqCst, SeqCst).is_err() {
         return false;
     }
+    if !found::can_ask() {
+        found::look_for_glibc();
+    }
     let changed = refresh_alone();
     REFRESHING.store(0, SeqCst);
     changed
@@ -83,8 +87,22 @@ fn refresh_alone() -> bool {
     CURRENT.store(Box::into_raw(Box::new(new)), SeqCst);
     place.store(current, Relaxed);
     rules::empty();
+    record();
     free_retired();
     true
+}
+
+/// Has all modules recorded there, those of the list at once: the present one and each that takes its place, and those
+/// that are found in between. Neither allocates nor waits.
+pub(crate) fn record_modules_in(records: &'static ModuleRecords) {
+    found::record_in(records);
+    record();
+}
+
+fn record() {
+    if let Some(records) = found::records() {
+        with_modules(|modules| records.note(modules));
+    }
 }
 
 /// Frees the lists that nobody reads any more.

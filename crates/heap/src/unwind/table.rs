@@ -3,13 +3,15 @@
 //! Section headers are not loaded, so the only way into `.eh_frame` is `.eh_frame_hdr`: a sorted array that
 //! every linker writes. It is read where it is. That is the danger here: a module may be unloaded while it is
 //! still in our list, and an address left over on a stack may lead to it. So, before the tables of a module
-//! that can go are read, the kernel is asked whether their first page is there (`dlclose` unmaps a module in
+//! that can go are read, the kernel is asked whether their first page can be read (`dlclose` unmaps a module in
 //! one piece), and its first bytes are compared with those that were there when the list was made. What is
 //! left is a `dlclose` within the microsecond between asking and reading, by another thread, while this
 //! thread's stack has an address of the unloaded code where a return address is expected.
 
 use super::bytes::Bytes;
 use super::cfi::Function;
+use super::guess::follows_call;
+use super::readable::is_readable;
 use super::rules::Rule;
 
 /// Version, the encodings of the three fields, the address of `.eh_frame`, the number of functions.
@@ -36,7 +38,7 @@ pub(super) struct Table {
 pub(super) enum CanGo {
     /// What was loaded with the program stays, and so does the module that this code is in.
     No,
-    /// What came by `dlopen`. A look-up costs a system call more, about a microsecond.
+    /// What came by `dlopen`. A look-up costs a system call more.
     Yes,
 }
 
@@ -76,24 +78,33 @@ impl Table {
     }
 
     /// The rule for an address of this module. Cold: some hundred nanoseconds, and the first touch of a page
-    /// of `.eh_frame` makes the kernel bring it from the file.
-    pub(super) fn rule(&self, address: u64) -> Rule {
-        if self.can_go == CanGo::Yes && !page_is_mapped(self.header) {
-            return Rule::STOP;
+    /// of `.eh_frame` makes the kernel bring it from the file. `None` if the module is not there any more.
+    pub(super) fn rule(&self, address: u64) -> Option<Rule> {
+        if self.can_go == CanGo::Yes && !is_readable(self.header) {
+            return None;
         }
         // SAFETY: the dynamic loader mapped these bytes when the list was read, readable, and nobody writes
         // to them; they are still there, either because the module cannot go or by the line above. The end of
         // this module's head says what is left to chance.
         let header = unsafe { bytes(self.header, self.header_bytes) };
         if header.first_chunk() != Some(&self.first) {
-            return Rule::STOP;
+            return None;
         }
         // SAFETY: as above.
         let frames = unsafe { bytes(self.frames, self.frames_bytes) };
-        search(header, self.header as u64, address)
-            .and_then(|description| description.checked_sub(self.frames as u64))
-            .and_then(|at| Function::read(Bytes::new(frames, self.frames as u64), at, address))
-            .map_or(Rule::UNLISTED, |function| function.rule(address))
+        let function = |address: u64| {
+            search(header, self.header as u64, address)
+                .and_then(|description| description.checked_sub(self.frames as u64))
+                .and_then(|at| Function::read(Bytes::new(frames, self.frames as u64), at, address))
+        };
+        if let Some(function) = function(address) {
+            return Some(function.rule(address));
+        }
+        // Between two functions. A return address to the first byte of one, with no call before it, was put there by
+        // whoever made the stack, for its first function to return to (`makecontext`).
+        let after = address.wrapping_add(1);
+        let begins = function(after).is_some_and(|function| function.begins_at(after));
+        Some(if begins && !follows_call(after) { Rule::END } else { Rule::UNLISTED })
     }
 
     /// Every description that the header lists, for the test that compares all of them with another reader.
@@ -122,28 +133,4 @@ fn search(header: &[u8], header_address: u64, address: u64) -> Option<u64> {
     let after = entries.partition_point(|entry| begin(entry) <= wanted);
     let &[_, _, _, _, a, b, c, d] = entries.get(after.checked_sub(1)?)?;
     Some(header_address.wrapping_add_signed(i64::from(field([a, b, c, d]))))
-}
-
-/// Asks the kernel. Not through anything that could fault, and `errno` stays: the caller of `malloc` may be
-/// about to read it.
-#[cfg(not(miri))]
-fn page_is_mapped(address: usize) -> bool {
-    const PAGE: usize = 4096;
-    let mut state = 0_u8;
-    // SAFETY: `mincore` takes any page-aligned address and writes one byte for one page; errno's place is
-    // this thread's own.
-    unsafe {
-        let errno = libc::__errno_location();
-        let before = *errno;
-        let page = std::ptr::with_exposed_provenance_mut(address & !(PAGE - 1));
-        let mapped = libc::mincore(page, PAGE, &raw mut state) == 0;
-        *errno = before;
-        mapped
-    }
-}
-
-/// Miri has no modules.
-#[cfg(miri)]
-fn page_is_mapped(_: usize) -> bool {
-    false
 }

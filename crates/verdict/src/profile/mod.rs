@@ -96,6 +96,9 @@ pub struct Status {
     pub dropped_small: u64,
     /// Not followed because the table of stacks was full.
     pub dropped_stacks: u64,
+    /// Files of code and named places that were left out because their table was full.
+    #[serde(default)]
+    pub dropped_names: u64,
     /// Samples whose stack could not be followed to its end.
     pub truncated: u64,
     /// How stacks were followed: `none`, `frame_pointers`, `eh_frame`, or what a later version knows.

@@ -154,6 +154,7 @@ impl From<&ProfilerStatus> for Status {
             dropped_large: status.dropped_large,
             dropped_small: status.dropped_small,
             dropped_stacks: status.dropped_stacks,
+            dropped_names: status.dropped_names,
             truncated: status.truncated,
             unwind_method: status.unwind_method.name().to_owned(),
             own_bytes: status.own_bytes,

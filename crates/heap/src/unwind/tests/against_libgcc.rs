@@ -149,14 +149,14 @@ fn from_cleanup_while_unwinding() {
 thread_local!(static OF_THIS_THREAD: AtomicPtr<Tally> = const { AtomicPtr::new(std::ptr::null_mut()) });
 
 /// Looks, for callbacks that cannot be given anything.
-fn look_from_c() {
+pub(super) fn look_from_c() {
     // SAFETY: the tests that call this put a tally there that outlives the call.
     if let Some(tally) = OF_THIS_THREAD.with(|tally| unsafe { tally.load(SeqCst).as_ref() }) {
         tally.look();
     }
 }
 
-fn with_tally(f: impl FnOnce(&Tally)) {
+pub(super) fn with_tally(f: impl FnOnce(&Tally)) {
     let tally = Tally::default();
     OF_THIS_THREAD.with(|place| place.store((&raw const tally).cast_mut(), SeqCst));
     f(&tally);

@@ -141,13 +141,17 @@ fn remembered_rules_are_those_of_the_address() {
         Rule::from_register(Kind::FromBp, offset, None).expect("it fits")
     };
     let fits = |address: u64| [of(address), Rule::NOTHING].contains(&rules::remembered(address));
-    for &address in &addresses {
-        rules::remember(address, of(address), rules::since());
-        assert!(fits(address));
-    }
-    assert!(addresses.iter().all(|&address| fits(address)));
-    let kept = addresses.iter().filter(|&&address| rules::remembered(address) == of(address)).count();
-    assert!(kept > addresses.len() / 2, "{kept} of {}", addresses.len());
+    // Another test may have everything forgotten at any time.
+    let kept_most = (0..50).any(|_| {
+        for &address in &addresses {
+            rules::remember(address, of(address), rules::since());
+            assert!(fits(address));
+        }
+        assert!(addresses.iter().all(|&address| fits(address)));
+        let kept = addresses.iter().filter(|&&address| rules::remembered(address) == of(address)).count();
+        kept > addresses.len() / 2
+    });
+    assert!(kept_most);
     for beyond in [1 << 47, u64::MAX, (1 << 63) + 5] {
         rules::remember(beyond, Rule::END, rules::since());
         assert_eq!(rules::remembered(beyond), Rule::NOTHING);

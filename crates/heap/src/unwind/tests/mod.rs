@@ -7,6 +7,8 @@ mod against_gimli;
 mod against_libgcc;
 mod garbage;
 mod list;
+mod loaded;
+mod unlisted;
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
