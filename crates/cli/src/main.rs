@@ -8,12 +8,15 @@ mod descriptors;
 mod diff;
 mod exit;
 mod flags;
+mod keeper;
 mod logs;
 mod out;
 mod profiler;
 mod profiles;
+mod record;
 mod report;
 mod serve;
+mod snapshot;
 
 use std::process::ExitCode;
 
@@ -26,7 +29,7 @@ use crate::exit::{Exit, Failure};
 static HEAP: plimsoll_heap::Heap = plimsoll_heap::Heap::system();
 
 /// Every verb, in the order of the help. To add one, write its file and name it here.
-const VERBS: &[Verb] = &[serve::VERB, report::VERB, diff::VERB, config::VERB];
+const VERBS: &[Verb] = &[serve::VERB, record::VERB, snapshot::VERB, report::VERB, diff::VERB, config::VERB];
 
 /// One verb: how it is called, and what it does.
 struct Verb {

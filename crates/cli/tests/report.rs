@@ -304,7 +304,7 @@ fn each_bad_file_is_told_what_it_is() {
         (b"Dear Sir or Madam,\n", "this is text"),
         (b"{\"schema\":\"plimsoll.heap/9\"}", "the file's schema is `plimsoll.heap/9`"),
         (b"\x00\x01\x02\x03", "no pprof file"),
-        (b"PLIMSOLL-IMAGE\x01", "a raw image"),
+        (b"PLIMSOLL-IMAGE/1", "the image is damaged: it was cut"),
     ] {
         let said = of_bytes(&workshop, bytes);
         assert!(said.contains(says), "{said}");

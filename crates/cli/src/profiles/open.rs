@@ -4,13 +4,12 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
+use plimsoll_heap::image::Image;
 use plimsoll_verdict::{Profile, ReadLimits, read_with};
 
 use super::STDIN;
 use crate::exit::Failure;
-
-/// How the raw image of a process's samples begins.
-const IMAGE: &[u8] = b"PLIMSOLL-IMAGE";
+use crate::keeper::named::Namer;
 
 /// Reads the profile at `path`, of any kind that is known; `-` is standard input.
 pub(crate) fn open(path: &Path) -> Result<Profile, Failure> {
@@ -20,10 +19,11 @@ pub(crate) fn open(path: &Path) -> Result<Profile, Failure> {
     // One more than may be read shows that there is more, and is refused as that.
     let most = limits.decompressed_max.as_u64().saturating_add(1);
     let bytes = bytes(path, most).map_err(|why| Failure::could_not(format!("cannot read {shown}: {why}")))?;
-    if bytes.starts_with(IMAGE) {
-        return Err(Failure::could_not(format!(
-            "cannot read {shown}: this is a raw image of samples, which this version does not convert"
-        )));
+    // What a recorder left that was killed, or had no time for names.
+    if Image::is_saved(&bytes) {
+        let image = Image::read(&bytes);
+        let image = image.map_err(|error| Failure::could_not(format!("cannot read {shown}: {error}")))?;
+        return Ok(Namer::new().profile(&image.snapshot(), &image.process()));
     }
     read_with(&bytes, &limits)
         .map_err(|error| Failure::could_not(format!("{shown} is no heap profile: {error}")))

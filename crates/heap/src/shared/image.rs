@@ -97,12 +97,12 @@ impl std::error::Error for ImageError {
 }
 
 /// Whose heap it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {
     /// Its id, as it knows it itself.
-    pub pid: u32,
+    pub pid: i32,
     /// Who started it, or, of a forked child, whom it was forked from.
-    pub parent_pid: u32,
+    pub parent_pid: i32,
     /// It was forked, and runs its parent's program: what that held at the time is in its heap too.
     pub is_fork: bool,
     /// The path of the program.
@@ -221,8 +221,8 @@ impl Image {
         let command = header.command();
         let command = command.strip_suffix(&[0]).unwrap_or(&command);
         Process {
-            pid: header.pid.load(Relaxed) as u32,
-            parent_pid: header.parent_pid.load(Relaxed) as u32,
+            pid: header.pid.load(Relaxed) as i32,
+            parent_pid: header.parent_pid.load(Relaxed) as i32,
             is_fork: header.is_fork.load(Relaxed) != 0,
             program: text(&header.program()),
             command: command.split(|&byte| byte == 0).map(text).collect(),
