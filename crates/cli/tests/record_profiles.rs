@@ -1,8 +1,5 @@
 //! What is recorded, by programs that register: the profile, its file while the program runs and after everything was
 //! killed, other processes, and `plimsoll snapshot`.
-//!
-//! TEMPORARY: a library of the tests stands in for the profiler's (see `with_samples` in the kit). Nothing else here
-//! knows of it, but that each process has the number of samples that the test asks for.
 
 mod record_kit;
 
@@ -15,9 +12,8 @@ use plimsoll_verdict::{Profile, read};
 use record_kit::*;
 use rustix::process::Signal;
 
-/// Records with programs that take 7 samples each.
 fn recorded(folder: &Path, arguments: &[&str]) -> Output {
-    run(with_samples(&mut record(folder, arguments), 7))
+    run(&mut record(folder, arguments))
 }
 
 #[track_caller]
@@ -67,9 +63,9 @@ fn a_packed_file_and_standard_output_have_the_same_profile() {
 fn standard_output_in_a_file_keeps_what_the_program_wrote() {
     let folder = folder("stdout-file");
     let line = format!(
-        "{PLIMSOLL} record -q -o /dev/stdout -- echo first > out; {PLIMSOLL} record -q -o - -- echo first > two"
+        "{PLIMSOLL} record -q --sample all -o /dev/stdout -- echo first > out; {PLIMSOLL} record -q --sample all -o - -- echo first > two"
     );
-    run(with_samples(Command::new("sh").args(["-c", &line]).current_dir(&folder), 7));
+    run(Command::new("sh").args(["-c", &line]).current_dir(&folder));
     for name in ["out", "two"] {
         let bytes = fs::read(folder.join(name)).expect("it was written");
         // The shell registers with nobody: the recorder inside the line is the only one.
@@ -85,7 +81,7 @@ fn a_file_is_there_while_the_program_runs_and_when_all_was_killed() {
         &folder,
         &["-q", "-o", "out.json", "--", "sh", "-c", "echo $$ > pid; exec sleep 100 > /dev/null 2>&1"],
     );
-    let child = start(with_samples(&mut command, 7));
+    let child = start(&mut command);
     let pid: u32 = line_of(&folder.join("pid")).parse().expect("a number");
     let content =
         until("a first image", || fs::read(folder.join("out.json")).ok().filter(|bytes| !bytes.is_empty()));
@@ -135,8 +131,9 @@ fn each_process_has_a_file_and_the_last_program_of_the_first_has_the_one_that_wa
 #[test]
 fn processes_without_samples_have_no_file_and_are_counted() {
     let folder = folder("no-samples");
-    let mut command = record(&folder, &["-o", "out.json", "--", "sh", "-c", "/bin/true; /bin/true; exit 0"]);
-    let output = run(with_samples(&mut command, 0));
+    let script = "/bin/true; /bin/true; exit 0";
+    let few = ["record", "--sample", "64GiB", "-o", "out.json", "--", "sh", "-c", script];
+    let output = run(&mut plimsoll(&folder, &few));
     assert_eq!(names(&folder), ["out.json"]);
     assert!(
         text(&output.stderr).contains("processes took no sample and have no file"),
@@ -203,7 +200,7 @@ fn a_reader_that_has_gone_is_no_loss() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).expect("the folder is ours");
     let mut command =
         record(&folder, &["-q", "-o", "fifo", "--", "sh", "-c", "while ! [ -e go ]; do sleep 0.02; done"]);
-    let child = start(with_samples(&mut command, 7));
+    let child = start(&mut command);
     // Both ends wait for one another when they are opened.
     drop(fs::File::open(&fifo).expect("it is there"));
     fs::write(folder.join("go"), "").expect("the folder is ours");
@@ -213,7 +210,7 @@ fn a_reader_that_has_gone_is_no_loss() {
     fs::remove_file(elsewhere(&said)).expect("it is ours");
 
     let mut command = record(&folder, &["-q", "-o", "fifo", "--", "true"]);
-    let child = start(with_samples(&mut command, 7));
+    let child = start(&mut command);
     let mut bytes = Vec::new();
     fs::File::open(&fifo).and_then(|mut file| file.read_to_end(&mut bytes)).expect("it is there");
     assert_eq!(code(&finish(child)), 0);
@@ -225,7 +222,7 @@ fn a_snapshot_of_a_process_that_is_recorded() {
     let folder = folder("snapshot");
     let script = "sleep 100 & echo $! > child; echo $$ > main; wait";
     let mut command = record(&folder, &["-q", "-o", "out.json", "--", "sh", "-c", script]);
-    let child = start(with_samples(&mut command, 7));
+    let child = start(&mut command);
     for file in ["main", "child"] {
         let pid = line_of(&folder.join(file));
         let output = until("the registration", || {
@@ -258,7 +255,7 @@ fn a_caller_that_means_nothing_is_refused_and_counted() {
     let folder = folder("callers");
     let script = "echo $PLIMSOLL_RECORD > socket; while ! [ -e go ]; do sleep 0.02; done";
     let mut command = record(&folder, &["-o", "out.json", "--", "sh", "-c", script]);
-    let child = start(with_samples(&mut command, 7));
+    let child = start(&mut command);
     let socket = line_of(&folder.join("socket"));
     let call = || {
         let fd = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)

@@ -46,7 +46,7 @@ fn the_limits_that_the_program_has_are_ours() {
 #[test]
 fn the_environment_is_ours_with_what_the_library_needs() {
     let folder = folder("environment");
-    let mut command = record(&folder, &["-q", "--sample", "64KiB", "--", "env"]);
+    let mut command = plimsoll(&folder, &["record", "-q", "--sample", "64KiB", "--", "env"]);
     let output = run(command.env("LD_PRELOAD", "").env("ODD", "a=b c\n"));
     let seen = text(&output.stdout);
     assert!(seen.contains("\nPLIMSOLL_SAMPLE=65536\n"), "{seen}");

@@ -9,7 +9,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,9 +29,9 @@ pub(crate) fn folder(test: &str) -> PathBuf {
     path
 }
 
-/// `plimsoll record` in a folder, with these arguments.
+/// `plimsoll record` in a folder, with these arguments, and every allocation sampled: the programs here are small.
 pub(crate) fn record(folder: &Path, arguments: &[&str]) -> Command {
-    plimsoll(folder, &[&["record"], arguments].concat())
+    plimsoll(folder, &[&["record", "--sample", "all"], arguments].concat())
 }
 
 pub(crate) fn plimsoll(folder: &Path, arguments: &[&str]) -> Command {
@@ -40,23 +39,6 @@ pub(crate) fn plimsoll(folder: &Path, arguments: &[&str]) -> Command {
     command.current_dir(folder).args(arguments).stdin(Stdio::null());
     command.env_remove("PYTHONMALLOC").env_remove("LD_PRELOAD");
     command
-}
-
-/// The same with programs that register: each says that it took `samples`.
-pub(crate) fn with_samples(command: &mut Command, samples: u64) -> &mut Command {
-    command.env("LD_PRELOAD", stand_in()).env("STAND_IN_SAMPLES", samples.to_string())
-}
-
-/// TEMPORARY: the library that stands in for the profiler's.
-fn stand_in() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/record_kit/stand_in.c");
-        let folder = folder(&format!("stand-in-{}", std::process::id()));
-        let library = folder.join("stand_in.so");
-        cc(&["-shared", "-fPIC", "-o"], &library, &[source.to_str().expect("a path in UTF-8"), "-pthread"]);
-        library
-    })
 }
 
 /// A C program.
