@@ -109,7 +109,7 @@ fn a_program_that_is_killed_loses_nothing() {
 fn each_process_has_a_file_and_the_last_program_of_the_first_has_the_one_that_was_named() {
     let folder = folder("children");
     let script =
-        "echo $$ > main; (echo forked; /bin/true); sh -c 'echo $$ > child; exec true'; exec sleep 0.1";
+        "echo $$ > main; (echo forked; /bin/true); sh -c 'echo $$ > child; exec ls -d /'; exec sleep 0.1";
     let output = recorded(&folder, &["-o", "out.json", "--", "sh", "-c", script]);
     assert_eq!(code(&output), 0);
     let (main, child) = (line_of(&folder.join("main")), line_of(&folder.join("child")));
@@ -145,7 +145,7 @@ fn processes_without_samples_have_no_file_and_are_counted() {
 #[test]
 fn files_end_at_the_limit_and_the_rest_is_counted() {
     let folder = folder("many");
-    let script = "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done";
+    let script = "i=0; while [ $i -lt 300 ]; do ls -d / > /dev/null; i=$((i+1)); done";
     let output = recorded(&folder, &["-o", "out.json", "--", "sh", "-c", script]);
     assert_eq!(code(&output), 0);
     assert_eq!(names(&folder).len(), 257);

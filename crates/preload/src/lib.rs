@@ -4,6 +4,7 @@
 //! ```text
 //! program ─► malloc, free, … (exports) ─► Malloc ─► the next allocator: glibc's, jemalloc's, … (next)
 //!                                           └─ samples ─► tables in a memfd ─► recorder (hand_over)
+//!                                                  ▲ functions of Python (interpreter, python)
 //! ```
 //!
 //! It does nothing unless the environment names a recorder, in `PLIMSOLL_RECORD`. Then it shares its tables with that
@@ -22,10 +23,14 @@ mod exports;
 #[cfg(not(test))]
 mod hand_over;
 #[cfg(not(test))]
+mod interpreter;
+#[cfg(not(test))]
 mod jemalloc;
 #[cfg(not(test))]
 mod next;
 #[cfg(not(test))]
 mod operators;
+#[cfg_attr(test, allow(dead_code, reason = "the tests have no allocations to name"))]
+mod python;
 #[cfg(not(test))]
 mod start;

@@ -10,6 +10,7 @@ use plimsoll_heap::malloc::{self, Settings};
 
 use crate::exports::HEAP;
 use crate::hand_over::{hand_over, set_recorder};
+use crate::interpreter;
 
 /// Where the recorder listens; without it nothing is sampled.
 const RECORD: &CStr = c"PLIMSOLL_RECORD";
@@ -48,7 +49,9 @@ extern "C" fn start(count: c_int, arguments: *const *const c_char, _: *const *co
         hand_over,
     };
     // There is nobody here to tell: the recorder misses the tables, and says so.
-    let _ = malloc::start(&HEAP, &settings);
+    if malloc::start(&HEAP, &settings).is_ok() {
+        interpreter::start();
+    }
 }
 
 fn variable(name: &CStr) -> Option<&'static [u8]> {

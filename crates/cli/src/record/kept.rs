@@ -43,12 +43,15 @@ pub(crate) struct Entry {
     pub(crate) file: PathBuf,
     /// The file has the tables and not yet the names.
     pub(crate) is_raw: bool,
+    /// What the profiler in the process has to say of itself.
+    pub(crate) note: String,
 }
 
 impl Entry {
     pub(crate) fn of(held: &Held, file: PathBuf, is_raw: bool) -> Entry {
         let (samples, live) = (held.image.samples(), held.image.live());
-        Entry { pid: held.pid, program: held.process.program.clone(), samples, live, file, is_raw }
+        let (program, note) = (held.process.program.clone(), held.image.note());
+        Entry { pid: held.pid, program, samples, live, file, is_raw, note }
     }
 }
 

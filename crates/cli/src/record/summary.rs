@@ -30,6 +30,7 @@ pub(crate) fn tell(
         Main::Written(entry) => {
             let names = if entry.is_raw { ", names not looked up" } else { "" };
             progress.say(&format!("{}: {}{names}: {}", program, amounts(entry), entry.file.display()));
+            doubts(entry, progress);
             Ok(exit)
         }
         Main::Elsewhere(entry, error) => Err(Failure::could_not(format!(
@@ -48,6 +49,19 @@ pub(crate) fn tell(
         progress.say(&format!("next: plimsoll report {}", quoted(&entry.file)));
     }
     answer
+}
+
+/// What makes a profile less than it looks.
+fn doubts(entry: &Entry, progress: &mut Progress) {
+    if !entry.note.is_empty() {
+        progress.say(&format!("  {}", entry.note));
+    }
+    if entry.samples == 0 {
+        progress.say(
+            "  no sample: it asked malloc for too little at this interval (--sample all takes each), or brings an \
+             allocator of its own within it",
+        );
+    }
 }
 
 fn amounts(entry: &Entry) -> String {

@@ -1,6 +1,7 @@
 //! Programs that are recorded: where they are, how they are compiled, and what they said when they had ended.
 
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// What a program left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// Its exit code; `None` if a signal ended it.
+    /// Its exit code, or 128 and the signal that ended it.
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -88,10 +89,18 @@ pub(crate) fn compiled(source: &str, name: &str, more: &[&str]) -> PathBuf {
     program
 }
 
-/// A program of `examples/`, which is built with the tests.
+/// A program of `examples/`. Cargo builds those of other packages only when it is asked.
 pub(crate) fn example(name: &str) -> PathBuf {
     let built = program().with_file_name(name);
-    assert!(built.is_file(), "{} is built by `cargo build --workspace`", built.display());
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    // The folder above the one of the profile that these tests are built with.
+    let target = built.parent().and_then(Path::parent).expect("programs are built into a folder of folders");
+    let status = Command::new(cargo).args(["build", "-q", "-p", name, "--target-dir"]).arg(target).status();
+    assert!(
+        status.is_ok_and(|status| status.success()) && built.is_file(),
+        "{} is not built",
+        built.display()
+    );
     built
 }
 
@@ -130,7 +139,7 @@ pub(crate) fn run_within(patience: Duration, command: &mut Command) -> Outcome {
     let (stdout, stderr) = (stdout.join(), stderr.join());
     let text = |joined: thread::Result<std::io::Result<String>>| joined.ok().and_then(Result::ok);
     let outcome = Outcome {
-        code: status.and_then(|status| status.code()),
+        code: status.and_then(|status| status.code().or(status.signal().map(|signal| 128 + signal))),
         stdout: text(stdout).unwrap_or_default(),
         stderr: text(stderr).unwrap_or_default(),
     };

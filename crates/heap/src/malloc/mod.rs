@@ -20,8 +20,8 @@ use crate::spans::{REGION_BITS_MAX, REGIONS};
 use crate::thread;
 
 pub use crate::shared::named::Name;
-pub use home::{HandOver, Interpreter};
-pub use start::{Settings, StartError, address_of, modules_changed, set_interpreter, start};
+pub use home::{HandOver, Interpreter, WithNames};
+pub use start::{Settings, StartError, address_of, modules_changed, set_interpreter, set_note, start};
 
 /// The most frames of a stack that are kept.
 pub const DEPTH_MAX: usize = crate::stacks::DEPTH_MAX;

@@ -158,6 +158,13 @@ pub fn set_interpreter(interpreter: Interpreter) {
     }
 }
 
+/// Has the recorder told something about this process's profile, in up to 256 bytes. Nothing before [`start`].
+pub fn set_note(note: &str) {
+    if let Some(shared) = engine().and_then(|engine| engine.shared.as_ref()) {
+        shared.set_note(note);
+    }
+}
+
 /// The address by which a place without one stands in stacks: for an [`Interpreter`]. `identity` is a hash of what it is
 /// known by; `describe` is asked when it is new, inside `malloc`, and must not allocate. `None` if there is no room.
 pub fn address_of<'a>(identity: u64, describe: impl FnOnce() -> Option<Name<'a>>) -> Option<u64> {

@@ -15,6 +15,9 @@ const PROGRAM_WORDS: usize = 128;
 /// Words for its arguments, each ended by a zero byte.
 const COMMAND_WORDS: usize = 256;
 
+/// Words for what the profiler has to say of itself.
+const NOTE_WORDS: usize = 32;
+
 /// Where a table begins, from the start of the memory, and how many entries it has.
 #[derive(Default)]
 #[repr(C)]
@@ -76,6 +79,7 @@ pub(crate) struct Header {
     pub(crate) named_used: Part,
     program: Words<PROGRAM_WORDS>,
     command: Words<COMMAND_WORDS>,
+    note: Words<NOTE_WORDS>,
 }
 
 // SAFETY: a struct of atomics.
@@ -90,6 +94,14 @@ impl Header {
 
     pub(crate) fn set_command(&self, arguments: &[u8]) {
         self.command.store(arguments);
+    }
+
+    pub(crate) fn set_note(&self, note: &[u8]) {
+        self.note.store(note);
+    }
+
+    pub(crate) fn note(&self) -> Vec<u8> {
+        self.note.load()
     }
 
     pub(crate) fn program(&self) -> Vec<u8> {

@@ -26,9 +26,18 @@ use crate::stacks::DEPTH_MAX;
 use crate::sync::{Acquire, Relaxed, Release};
 use crate::unwind::{ModuleRecord, ModuleRecords};
 
-/// Puts the functions of an interpreter into a stack: takes the addresses of code, leaf first, writes those with the
-/// functions among them, and says how many; 0 leaves the stack as it is. Called inside `malloc`.
-pub type Interpreter = fn(&[u64], &mut [u64; DEPTH_MAX]) -> usize;
+/// Puts the functions of an interpreter into a stack: takes the addresses of code, leaf first, and writes those with the
+/// functions among them. Called inside `malloc`.
+pub type Interpreter = fn(&[u64], &mut [u64; DEPTH_MAX]) -> WithNames;
+/// What an [`Interpreter`] wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WithNames {
+    /// How many addresses; none leaves the stack as it is.
+    pub depth: usize,
+    /// There was no room for all.
+    pub truncated: bool,
+}
+
 /// Hands the file that shared memory is to whoever records. Called at the start, and in forked children from inside
 /// `malloc`: it must not allocate.
 pub type HandOver = fn(&OwnedFd) -> io::Result<()>;
@@ -141,9 +150,10 @@ impl Shared {
             // SAFETY: only `set_interpreter` writes it, and only a function of this type.
             let interpreter = unsafe { std::mem::transmute::<*mut (), Interpreter>(interpreter) };
             let mut with_names = [0; DEPTH_MAX];
-            let depth = interpreter(stack.addresses(), &mut with_names);
-            if depth > 0 {
-                stack.replace(&with_names[..depth.min(DEPTH_MAX)]);
+            let written = interpreter(stack.addresses(), &mut with_names);
+            if written.depth > 0 {
+                stack.replace(&with_names[..written.depth.min(DEPTH_MAX)]);
+                stack.truncated |= written.truncated;
             }
         }
     }
@@ -155,6 +165,11 @@ impl Shared {
         counts.adaptive.store(u64::from(engine.cost.is_adaptive()), Relaxed);
         counts.cost_ppm.store(u64::from(Cost::ppm(&engine.cost)), Relaxed);
         counts.method.store(capture::method() as u64, Relaxed);
+    }
+
+    /// Has the recorder told something about this process's profile.
+    pub(crate) fn set_note(&self, note: &str) {
+        self.header[0].set_note(note.as_bytes());
     }
 
     pub(crate) fn set_interpreter(&self, interpreter: Interpreter) {

@@ -230,6 +230,11 @@ impl Image {
         }
     }
 
+    /// What the profiler in the process has to say of itself; empty if all is well.
+    pub fn note(&self) -> String {
+        String::from_utf8_lossy(&self.header[0].note()).into_owned()
+    }
+
     /// How many samples were taken. Rises only, so it tells whether anything was allocated since.
     pub fn samples(&self) -> u64 {
         self.counts[0].samples.load(Relaxed)
