@@ -166,6 +166,9 @@ impl Engine {
             size: size as u64,
         };
         self.stacks.cell(number).born(&sample, epoch);
+        if let Some(shared) = &self.shared {
+            shared.peak.rose(self, sample.share().bytes);
+        }
         sample
     }
 
@@ -187,10 +190,17 @@ impl Engine {
     }
 
     pub(crate) fn died(&self, sample: &Sample) {
+        if let Some(shared) = &self.shared {
+            shared.peak.falls(self, sample.share().bytes);
+        }
         self.stacks.cell(sample.stack).died(sample, self.look_at_clock());
     }
 
     pub(crate) fn resized(&self, before: &Sample, after: &Sample) {
+        if let Some(shared) = &self.shared {
+            let (old, new) = (before.share().bytes, after.share().bytes);
+            if new >= old { shared.peak.rose(self, new - old) } else { shared.peak.falls(self, old - new) }
+        }
         self.stacks.cell(before.stack).resized(before, after, self.look_at_clock());
     }
 

@@ -7,14 +7,36 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use plimsoll_core::Bytes;
 use plimsoll_core::heap::HeapSnapshot;
-use plimsoll_heap::image::Process;
+use plimsoll_heap::image::{Image, Process};
 use plimsoll_symbols::{Limits, Symbolizer};
 use plimsoll_verdict::{Profile, json};
+
+use crate::exit::Exit;
 
 /// How many addresses are remembered from one process to the next, and in how many bytes. The processes of a build
 /// are hundreds of the same few programs.
 const ADDRESSES_MAX: usize = 65_536;
 const CACHE_MAX: Bytes = Bytes::mib(32);
+
+/// Of which moment the profile of a process that has ended is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Its last instruction.
+    End,
+    /// When its heap was largest, if hardly anything was left of that in the end.
+    Peak,
+}
+
+impl Moment {
+    /// A program that was torn off holds what it held. One that ended by itself, or was asked to and did, as Python is by
+    /// SIGINT, may have taken that down.
+    pub(crate) fn of(exit: Exit) -> Moment {
+        /// SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGSEGV and SIGTERM.
+        const TORN_OFF: [u8; 7] = [4, 6, 7, 8, 9, 11, 15];
+        let signal = exit.code().checked_sub(128);
+        if signal.is_some_and(|signal| TORN_OFF.contains(&signal)) { Moment::End } else { Moment::Peak }
+    }
+}
 
 /// Names what processes did, and remembers the names.
 pub(crate) struct Namer {
@@ -31,6 +53,21 @@ impl Namer {
     pub(crate) fn profile(&mut self, snapshot: &HeapSnapshot, process: &Process) -> Profile {
         let names = self.symbolizer.resolve(snapshot);
         Profile::new(snapshot, &names).with_origin(origin(process))
+    }
+
+    /// The profile of a process that has ended, and what lived then if that is its peak.
+    pub(crate) fn last_profile(
+        &mut self,
+        image: &Image,
+        process: &Process,
+        moment: Moment,
+    ) -> (Profile, Option<Bytes>) {
+        let Some(peak) = (moment == Moment::Peak).then(|| image.peak()).flatten() else {
+            return (self.profile(&image.snapshot(), process), None);
+        };
+        let profile = self.profile(&peak, process);
+        let origin = format!("{}, at its largest", profile.header().origin);
+        (profile.with_origin(origin), Some(Bytes::new(peak.live().bytes)))
     }
 }
 

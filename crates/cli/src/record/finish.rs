@@ -18,7 +18,7 @@ use super::file::Output;
 use super::kept::{Entry, Kept};
 use super::signals::Signals;
 use crate::keeper::images::{Held, Images, Refused};
-use crate::keeper::named::{self, Namer};
+use crate::keeper::named::{self, Moment, Namer};
 use crate::keeper::replace::{part_of, replace};
 
 /// How long names are searched for other processes than the program.
@@ -70,7 +70,14 @@ enum Done {
 }
 
 /// Writes everything. `directory` is the private one.
-pub(crate) fn finish(mut images: Images, mut kept: Kept, signals: &Signals, directory: &Path) -> Report {
+/// `moment` is that of the program's profile; of other processes nobody knows how they ended.
+pub(crate) fn finish(
+    mut images: Images,
+    mut kept: Kept,
+    signals: &Signals,
+    directory: &Path,
+    moment: Moment,
+) -> Report {
     let mut report = Report {
         main: Main::None,
         others: std::mem::take(&mut kept.raw),
@@ -95,7 +102,7 @@ pub(crate) fn finish(mut images: Images, mut kept: Kept, signals: &Signals, dire
             (false, _) => raw.push(entry),
         }
     }
-    let (dones, is_interrupted) = find_names(jobs, kept.output, directory.to_owned(), signals);
+    let (dones, is_interrupted) = find_names(jobs, kept.output, directory.to_owned(), signals, moment);
     report.is_interrupted = is_interrupted;
     for done in dones {
         match done {
@@ -136,7 +143,13 @@ fn write_raw(images: &mut Images, kept: &mut Kept) -> Vec<Job> {
 }
 
 /// Finds the names on a thread of its own, until all is done or somebody interrupts us.
-fn find_names(jobs: Vec<Job>, output: Output, directory: PathBuf, signals: &Signals) -> (Vec<Done>, bool) {
+fn find_names(
+    jobs: Vec<Job>,
+    output: Output,
+    directory: PathBuf,
+    signals: &Signals,
+    moment: Moment,
+) -> (Vec<Done>, bool) {
     // What asked the program to end came before it ended, and is no hurry.
     while signals.next().is_some() {}
     let (send, receive) = mpsc::channel();
@@ -148,7 +161,7 @@ fn find_names(jobs: Vec<Job>, output: Output, directory: PathBuf, signals: &Sign
         move || {
             // Its end is heard at the other side, however this thread ends.
             let _theirs = theirs;
-            work(jobs, &output, &directory, &stop, &send);
+            work(jobs, &output, &directory, &stop, moment, &send);
         }
     };
     let Ok(worker) = thread::Builder::new().name("names".to_owned()).spawn(work) else {
@@ -176,7 +189,14 @@ fn find_names(jobs: Vec<Job>, output: Output, directory: PathBuf, signals: &Sign
     (receive.try_iter().collect(), is_interrupted)
 }
 
-fn work(jobs: Vec<Job>, output: &Output, directory: &Path, stop: &AtomicBool, send: &mpsc::Sender<Done>) {
+fn work(
+    jobs: Vec<Job>,
+    output: &Output,
+    directory: &Path,
+    stop: &AtomicBool,
+    moment: Moment,
+    send: &mpsc::Sender<Done>,
+) {
     let mut namer = Namer::new();
     let mut started = None;
     for job in jobs {
@@ -187,11 +207,12 @@ fn work(jobs: Vec<Job>, output: &Output, directory: &Path, stop: &AtomicBool, se
             }
         }
         let done = if job.is_main {
-            Done::Main(main(&job, output, directory, stop, &mut namer))
+            Done::Main(main(&job, output, directory, stop, moment, &mut namer))
         } else {
-            let profile = namer.profile(&job.held.image.snapshot(), &job.held.process);
+            let (profile, peak) = namer.last_profile(&job.held.image, &job.held.process, Moment::Peak);
             let error = output.finish_another(&job.file, &profile).err();
-            Done::Other(Entry::of(&job.held, job.file.clone(), error.is_some()), error)
+            let entry = Entry::of(&job.held, job.file.clone(), error.is_some());
+            Done::Other(Entry { peak, ..entry }, error)
         };
         if send.send(done).is_err() {
             return;
@@ -200,11 +221,17 @@ fn work(jobs: Vec<Job>, output: &Output, directory: &Path, stop: &AtomicBool, se
 }
 
 /// Writes the program's profile to FILE, or where there is room for it.
-fn main(job: &Job, output: &Output, directory: &Path, stop: &AtomicBool, namer: &mut Namer) -> Main {
-    let profile = namer.profile(&job.held.image.snapshot(), &job.held.process);
-    let Err(error) = output.finish(&profile) else {
-        return Main::Written(Entry::of(&job.held, job.file.clone(), false));
-    };
+fn main(
+    job: &Job,
+    output: &Output,
+    directory: &Path,
+    stop: &AtomicBool,
+    moment: Moment,
+    namer: &mut Namer,
+) -> Main {
+    let (profile, peak) = namer.last_profile(&job.held.image, &job.held.process, moment);
+    let entry = |file: PathBuf| Entry { peak, ..Entry::of(&job.held, file, false) };
+    let Err(error) = output.finish(&profile) else { return Main::Written(entry(job.file.clone())) };
     if stop.load(Ordering::Relaxed) {
         return Main::Lost(error);
     }
@@ -220,7 +247,7 @@ fn main(job: &Job, output: &Output, directory: &Path, stop: &AtomicBool, namer: 
         let path = directory.join(&name);
         let write = |out: &mut dyn io::Write| named::write(&profile, named::is_gzip(&path), out);
         if replace(&path, &part_of(&path), write).is_ok() {
-            return Main::Elsewhere(Entry::of(&job.held, path, false), error);
+            return Main::Elsewhere(entry(path), error);
         }
     }
     Main::Lost(error)

@@ -39,7 +39,10 @@ pub(crate) struct Entry {
     pub(crate) pid: i32,
     pub(crate) program: String,
     pub(crate) samples: u64,
+    /// What lived at the end.
     pub(crate) live: Bytes,
+    /// What lived at the moment of the profile, if that is the peak and not the end.
+    pub(crate) peak: Option<Bytes>,
     pub(crate) file: PathBuf,
     /// The file has the tables and not yet the names.
     pub(crate) is_raw: bool,
@@ -51,7 +54,7 @@ impl Entry {
     pub(crate) fn of(held: &Held, file: PathBuf, is_raw: bool) -> Entry {
         let (samples, live) = (held.image.samples(), held.image.live());
         let (program, note) = (held.process.program.clone(), held.image.note());
-        Entry { pid: held.pid, program, samples, live, file, is_raw, note }
+        Entry { pid: held.pid, program, samples, live, peak: None, file, is_raw, note }
     }
 }
 

@@ -41,6 +41,7 @@ use crate::Verb;
 use crate::exit::{Exit, Failure};
 use crate::keeper::images::{IMAGES_MAX, Images};
 use crate::keeper::library::LIBRARY;
+use crate::keeper::named::Moment;
 use crate::keeper::place::Place;
 use crate::keeper::post::Post;
 use child::{Additions, Child, wants_python_malloc};
@@ -86,6 +87,10 @@ fn command(command: Command) -> Command {
                 .default_value("adaptive")
                 .help("One sample in how many bytes, every allocation, or as often as costs little"),
         )
+        .arg(switch("at-end").help(
+            "Write the heap of the very end. Without, if the program took down what it held before it ended, the heap at \
+             its largest is written",
+        ))
         .arg(switch("keep-pymalloc").help("Leave Python its own allocator, which hides most of its objects"))
         .arg(switch("anyway").help("Run a program that cannot be profiled, without a profile"))
         .arg(switch("quiet").short('q').help("Say nothing but errors"))
@@ -138,26 +143,15 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     output.started(asked, &program.name, child.pid());
     let what = format!("{} (pid {})", program.name, child.pid());
     progress.say(&format!("recording {what}, {}, to {}", sample.in_words(), shown(output.path())));
-    record(&what, child, post, &signals, output, &place, &mut progress)
-}
-
-fn record(
-    what: &str,
-    child: Child,
-    post: Post,
-    signals: &Signals,
-    output: Output,
-    place: &Place,
-    progress: &mut Progress,
-) -> Result<Exit, Failure> {
     let mut images = Images::new(room_for_images());
     let mut kept = Kept::new(output);
-    let exit = Watch::new(&post, signals, &child)?.run(&mut images, &mut kept, progress)?;
+    let exit = Watch::new(&post, &signals, &child)?.run(&mut images, &mut kept, &mut progress)?;
     // From here on nobody is listened to, so nobody should call.
     drop(post);
     progress.erase();
-    let report = finish::finish(images, kept, signals, place.directory());
-    summary::tell(&report, what, exit, progress)
+    let moment = if matches.get_flag("at-end") { Moment::End } else { Moment::of(exit) };
+    let report = finish::finish(images, kept, &signals, place.directory(), moment);
+    summary::tell(&report, &what, exit, &mut progress)
 }
 
 /// Becomes the program, which needs nobody beside it.

@@ -65,7 +65,9 @@ fn doubts(entry: &Entry, progress: &mut Progress) {
 }
 
 fn amounts(entry: &Entry) -> String {
-    format!("{} samples, {} live at the end", entry.samples, entry.live)
+    let peak =
+        entry.peak.map(|peak| format!(", {peak} at its largest, which the file has")).unwrap_or_default();
+    format!("{} samples, {} live at the end{peak}", entry.samples, entry.live)
 }
 
 fn others(report: &Report, progress: &mut Progress) {

@@ -98,7 +98,7 @@ pub fn start<I: Inner>(heap: &'static Malloc<I>, settings: &Settings<'_>) -> Res
     let (range, spans) = reserve()?;
     let mut engine = Engine::reserve(epoch_ns, range, settings.stacks_max, Some(&memory))?;
     engine.spans = Some(spans);
-    engine.shared = Some(Shared::reserve(memory, header, settings.hand_over)?);
+    engine.shared = Some(Shared::reserve(memory, header, settings.stacks_max, settings.hand_over)?);
     let engine = engine.publish();
     unwind::refresh();
     capture::choose_rules();

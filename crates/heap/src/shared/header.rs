@@ -41,6 +41,15 @@ pub(crate) struct Counts {
     pub(crate) dropped_large: AtomicU64,
     pub(crate) dropped_small: AtomicU64,
     pub(crate) truncated: AtomicU64,
+    /// Bytes that live, their most so far, and what that was when cells were last kept: see `peak`.
+    pub(crate) live_bytes: AtomicU64,
+    pub(crate) peak_bytes: AtomicU64,
+    pub(crate) kept_peak_bytes: AtomicU64,
+    /// 1 while cells are being kept.
+    pub(crate) keeping: AtomicU64,
+    /// How many cells were kept, and when, by the clock that runs since boot.
+    pub(crate) kept_cells: AtomicU64,
+    pub(crate) kept_ns: AtomicU64,
     pub(crate) named_left_off: AtomicU64,
 }
 
@@ -72,6 +81,7 @@ pub(crate) struct Header {
     pub(crate) counts: Part,
     pub(crate) used: Part,
     pub(crate) cells: Part,
+    pub(crate) kept: Part,
     pub(crate) packed: Part,
     pub(crate) modules: Part,
     pub(crate) named: Part,

@@ -16,6 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::header::{Header, MAGIC, Part, VERSION};
 use super::memory::{self, SharedMemory};
 use super::named::{self, Name, Named, Numbers};
+use super::peak::Peak;
 use crate::capture::{self, Stack};
 use crate::cells::{Cells, Zeroed};
 use crate::cost::Cost;
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     named: Named,
     numbers: Numbers,
     modules: ModuleRecords,
+    pub(crate) peak: Peak,
     /// In the page that is cleared in a child.
     mark: &'static AtomicU32,
     hand_over: HandOver,
@@ -67,7 +69,8 @@ impl Shared {
     /// How much memory the tables take, for so many stacks.
     pub(crate) fn bytes(stacks_max: usize) -> usize {
         let tables = [
-            size_of::<crate::stacks::StackCell>() * (stacks_max + 1),
+            // As they are, and as they were at the peak.
+            2 * size_of::<crate::stacks::StackCell>() * (stacks_max + 1),
             size_of::<AtomicU32>() * stacks_max * 64,
             size_of::<named::Record>() * named::PLACES,
             size_of::<AtomicU32>() * named::TEXT_WORDS,
@@ -81,12 +84,14 @@ impl Shared {
     pub(crate) fn reserve(
         memory: SharedMemory,
         header: Cells<Header>,
+        stacks_max: usize,
         hand_over: HandOver,
     ) -> Result<Self, OutOfAddressSpace> {
         Ok(Self {
             named: Named::reserve(&memory)?,
             numbers: Numbers::reserve()?,
             modules: ModuleRecords::over(Cells::reserve_in(Some(&memory), MODULES_MAX + 1)?),
+            peak: Peak { cells: Cells::reserve_in(Some(&memory), stacks_max + 1)? },
             mark: mark()?,
             memory,
             header,
@@ -106,6 +111,7 @@ impl Shared {
         part(&header.counts, engine.counts_addresses(), size_of::<super::header::Counts>());
         part(&header.used, engine.stacks.used.addresses(), size_of::<crate::stacks::Used>());
         part(&header.cells, engine.stacks.cells.addresses(), size_of::<crate::stacks::StackCell>());
+        part(&header.kept, self.peak.cells.addresses(), size_of::<crate::stacks::StackCell>());
         part(&header.packed, engine.stacks.packed.addresses(), size_of::<AtomicU32>());
         part(&header.modules, self.modules.addresses(), size_of::<ModuleRecord>());
         part(&header.named, self.named.records.addresses(), size_of::<named::Record>());
@@ -296,6 +302,7 @@ impl Shared {
         if let Some(spans) = &engine.spans {
             spans.visit(count);
         }
+        self.peak.begin_anew(engine);
     }
 }
 

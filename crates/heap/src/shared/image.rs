@@ -36,6 +36,7 @@ pub struct Image {
     counts: Cells<Counts>,
     used: Cells<Used>,
     cells: Cells<StackCell>,
+    kept: Cells<StackCell>,
     packed: Cells<AtomicU32>,
     named: Named,
     modules: ModuleRecords,
@@ -151,7 +152,7 @@ impl Image {
         bytes.starts_with(SAVED_MAGIC)
     }
 
-    /// Reads what [`Image::save`] wrote. Takes about 50 MiB of address space, and as much memory as the image has.
+    /// Reads what [`Image::save`] wrote. Takes about 80 MiB of address space, and as much memory as the image has.
     ///
     /// # Errors
     /// If it is something else, of another release, or cut.
@@ -202,6 +203,7 @@ impl Image {
             counts: whole.single(&head.counts)?,
             used: whole.single(&head.used)?,
             cells: whole.table(&head.cells)?,
+            kept: whole.table(&head.kept)?,
             packed: whole.table(&head.packed)?,
             named: Named {
                 records: whole.table(&head.named)?,
@@ -248,17 +250,41 @@ impl Image {
 
     /// What is allocated, by stack, at this moment, or when the process ended or the image was saved.
     pub fn snapshot(&self) -> HeapSnapshot {
+        let (now_ns, now_unix_ms) = match self.header[0].saved_ns.load(Relaxed) {
+            0 => (os::coarse_ns(), unix_ms()),
+            saved => (saved, self.header[0].saved_unix_ms.load(Relaxed)),
+        };
+        self.snapshot_of(&self.cells[..self.opened()], now_ns, now_unix_ms)
+    }
+
+    /// The heap at its largest, if it was then larger than it is now by a third at least: what a program held before it
+    /// took down what it had.
+    pub fn peak(&self) -> Option<HeapSnapshot> {
+        let (header, counts) = (&self.header[0], &self.counts[0]);
+        let kept = (counts.kept_cells.load(Acquire) as usize).min(self.kept.len());
+        // Who was ended while it kept them left them half of one moment and half of another.
+        if kept == 0 || counts.keeping.load(Acquire) != 0 {
+            return None;
+        }
+        let cells = &self.kept[..kept];
+        let live = cells.iter().map(StackCell::live_bytes).fold(0, u64::saturating_add);
+        if live / 4 * 3 <= self.live().as_u64() {
+            return None;
+        }
+        let kept_ns = counts.kept_ns.load(Relaxed);
+        let after_start_ms = kept_ns.saturating_sub(header.started_ns.load(Relaxed)) / 1_000_000;
+        let taken_unix_ms = header.started_unix_ms.load(Relaxed).saturating_add(after_start_ms);
+        Some(self.snapshot_of(cells, kept_ns, taken_unix_ms))
+    }
+
+    fn snapshot_of(&self, cells: &[StackCell], now_ns: u64, taken_unix_ms: u64) -> HeapSnapshot {
         let (header, counts) = (&self.header[0], &self.counts[0]);
         let epoch_ns = header.epoch_ns.load(Relaxed).max(1);
-        let (now_ns, now_unix_ms) = match header.saved_ns.load(Relaxed) {
-            0 => (os::coarse_ns(), unix_ms()),
-            saved => (saved, header.saved_unix_ms.load(Relaxed)),
-        };
         let since_start_ns = now_ns.saturating_sub(header.started_ns.load(Relaxed));
         let now = u32::try_from(since_start_ns / epoch_ns).unwrap_or(u32::MAX) & (u32::MAX >> 1);
         let interval = f64::from_bits(counts.interval.load(Relaxed)) as u64;
         let mut snapshot = HeapSnapshot {
-            taken_unix_ms: now_unix_ms,
+            taken_unix_ms,
             since_start: Duration::from_nanos(since_start_ns),
             epoch: Duration::from_nanos(epoch_ns),
             interval: Bytes::new(interval),
@@ -266,7 +292,7 @@ impl Image {
             named: self.named.read(),
             ..HeapSnapshot::default()
         };
-        let copies: Vec<StackCopy> = self.cells[..self.opened()].iter().map(|cell| cell.look(now)).collect();
+        let copies: Vec<StackCopy> = cells.iter().map(|cell| cell.look(now)).collect();
         for (id, copy) in copies.iter().enumerate() {
             if copy.allocated() != Amount::default() {
                 let first = snapshot.addresses.len();
@@ -362,6 +388,10 @@ impl Image {
             all(self.counts.addresses()),
             all(self.used.addresses()),
             part(self.cells.addresses(), self.opened() * size_of::<StackCell>()),
+            part(
+                self.kept.addresses(),
+                self.counts[0].kept_cells.load(Acquire) as usize * size_of::<StackCell>(),
+            ),
             part(self.packed.addresses(), used.packed_words.load(Acquire) as usize * size_of::<AtomicU32>()),
             all(named.used.addresses()),
             part(

@@ -19,3 +19,4 @@ pub(crate) mod home;
 pub mod image;
 pub(crate) mod memory;
 pub(crate) mod named;
+pub(crate) mod peak;

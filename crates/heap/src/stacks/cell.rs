@@ -156,6 +156,13 @@ impl StackCell {
         self.allocated_bytes.load(Acquire).saturating_sub(freed)
     }
 
+    /// Becomes a copy of another, arranged for an epoch.
+    pub(crate) fn keep(&self, other: &Self, now: u32) {
+        other.turn(now);
+        self.take_over(other);
+        self.turned.store(now, Relaxed);
+    }
+
     /// The numbers of a cell that is somebody else's, and not to be written to.
     pub(crate) fn look(&self, now: u32) -> StackCopy {
         let own = Self::default();
