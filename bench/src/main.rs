@@ -8,6 +8,7 @@ mod heap;
 mod limits;
 mod machine;
 mod options;
+mod preload;
 mod report;
 mod rounds;
 mod statistics;
@@ -28,16 +29,24 @@ struct Subject {
     measure: fn(&Options) -> Result<Report, Trouble>,
 }
 
-const SUBJECTS: [Subject; 1] = [Subject {
-    name: "heap",
-    about: "the sampling allocator wrapper against jemalloc, dhat and heaptrack",
-    parts: &heap::PARTS,
-    measure: heap::measure,
-}];
+const SUBJECTS: [Subject; 2] = [
+    Subject {
+        name: "heap",
+        about: "the sampling allocator wrapper against jemalloc, dhat and heaptrack",
+        parts: &heap::PARTS,
+        measure: heap::measure,
+    },
+    Subject {
+        name: "preload",
+        about: "`plimsoll record` around programs that were not written for it, against heaptrack and memray",
+        parts: &preload::PARTS,
+        measure: preload::measure,
+    },
+];
 
 /// A limit is exceeded.
 const EXIT_BAD: u8 = 1;
-/// It could not be measured.
+/// It could not be measured, or not all of it and nothing else is over.
 const EXIT_UNDONE: u8 = 2;
 /// Something is over its limit, but by less than this machine can tell.
 const EXIT_UNDECIDED: u8 = 3;
@@ -73,6 +82,7 @@ fn run() -> Result<u8, Trouble> {
     }
     Ok(match report.worst() {
         Verdict::Over => EXIT_BAD,
+        Verdict::Unmeasured => EXIT_UNDONE,
         Verdict::PerhapsOver => EXIT_UNDECIDED,
         Verdict::NoLimit | Verdict::Within | Verdict::PerhapsWithin => 0,
     })

@@ -15,8 +15,9 @@ const ROUNDS_QUICK: usize = 3;
 pub(crate) const USAGE: &str = "
   --quick          3 rounds and half of the work: to try it out, proves nothing
   --rounds N       N rounds instead of 15
-  --only PART      this part only; may be repeated
+  --only PART      this part only; may be repeated, or name several as in A,B
   --without NAME   leaves out setups with NAME in their worker's or their own name; may be repeated
+  --plimsoll PATH  the program that `preload` measures, beside its library, instead of the one built here
   --json FILE      writes all figures there, with those of the single rounds";
 
 /// What was asked for.
@@ -27,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
     pub(crate) rounds: usize,
     pub(crate) json: Option<PathBuf>,
+    /// The program under test, if it is not the one that was built in this repository.
+    pub(crate) plimsoll: Option<PathBuf>,
     only: Vec<String>,
     without: Vec<String>,
 }
@@ -36,14 +39,18 @@ impl Options {
     pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Options, Trouble> {
         let mut args = args;
         let subject = args.next().ok_or_else(|| Trouble::Usage("no subject was given".to_owned()))?;
-        let (mut quick, mut rounds, mut json) = (false, None, None);
-        let (mut only, mut without) = (Vec::new(), Vec::new());
+        let (mut quick, mut rounds, mut json, mut plimsoll) = (false, None, None, None);
+        let (mut only, mut without): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
         while let Some(arg) = args.next() {
             match &*arg {
                 "--quick" => quick = true,
                 "--rounds" => rounds = Some(value(&arg, args.next())?),
                 "--json" => json = Some(value(&arg, args.next())?),
-                "--only" => only.push(value(&arg, args.next())?),
+                "--plimsoll" => plimsoll = Some(value(&arg, args.next())?),
+                "--only" => {
+                    let parts: String = value(&arg, args.next())?;
+                    only.extend(parts.split(',').map(str::to_owned));
+                }
                 "--without" => without.push(value(&arg, args.next())?),
                 _ => return Err(Trouble::Usage(format!("there is no option `{arg}`"))),
             }
@@ -52,7 +59,7 @@ impl Options {
         if rounds == 0 {
             return Err(Trouble::Usage("`--rounds 0` measures nothing".to_owned()));
         }
-        Ok(Options { subject, quick, rounds, json, only, without })
+        Ok(Options { subject, quick, rounds, json, plimsoll, only, without })
     }
 
     /// Complains about a part that the subject does not have.
@@ -96,6 +103,14 @@ mod tests {
         assert!(options.wants_part("live") && !options.wants_part("cost"));
         assert!(options.wants_setup(&["work_system"]) && !options.wants_setup(&["work_dhat", "dhat"]));
         assert!(options.check_parts(&["cost", "live"]).is_ok() && options.check_parts(&["cost"]).is_err());
+    }
+
+    #[test]
+    fn several_parts_may_be_named_at_once() {
+        let options = read("preload --only redis,capture --plimsoll /tmp/plimsoll").expect("all is known");
+        assert!(["redis", "capture"].iter().all(|part| options.wants_part(part)));
+        assert!(!options.wants_part("node"));
+        assert_eq!(options.plimsoll, Some(PathBuf::from("/tmp/plimsoll")));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(crate) enum Verdict {
     PerhapsWithin,
     /// The median is over, and the limit lies inside of what the median may really be.
     PerhapsOver,
+    /// It should have been judged and could not be measured: never as good as within.
+    Unmeasured,
     /// Over, and not by chance.
     Over,
 }
@@ -30,6 +32,7 @@ impl Verdict {
             Self::Within => "ok",
             Self::PerhapsWithin => "ok, unsure",
             Self::PerhapsOver => "OVER, unsure",
+            Self::Unmeasured => "NOT MEASURED",
             Self::Over => "OVER",
         }
     }
@@ -44,21 +47,43 @@ pub(crate) struct Check {
     limit_max: f64,
     /// The limit in words.
     text: String,
+    bounds: Bounds,
+}
+
+/// How what was measured stands to what has the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bounds {
+    /// It is that.
+    Itself,
+    /// It is that and more: within is within, but over need not be over.
+    FromAbove,
 }
 
 impl Check {
     /// A figure that has noise.
     pub(crate) fn spread(measured: &Spread, limit_max: f64, text: String) -> Check {
-        Check { measured: measured.median(), around: measured.around_median(), limit_max, text }
+        Check {
+            measured: measured.median(),
+            around: measured.around_median(),
+            limit_max,
+            text,
+            bounds: Bounds::Itself,
+        }
+    }
+
+    /// A figure that has noise and is larger than what the limit is about.
+    pub(crate) fn from_above(measured: &Spread, limit_max: f64, text: String) -> Check {
+        Check { bounds: Bounds::FromAbove, ..Check::spread(measured, limit_max, text) }
     }
 
     /// A figure that has none.
     pub(crate) fn exact(measured: f64, limit_max: f64, text: String) -> Check {
-        Check { measured, around: (measured, measured), limit_max, text }
+        Check { measured, around: (measured, measured), limit_max, text, bounds: Bounds::Itself }
     }
 
     fn verdict(&self) -> Verdict {
-        let sure = self.around.0 > self.limit_max || self.around.1 <= self.limit_max;
+        let surely_over = self.around.0 > self.limit_max && self.bounds == Bounds::Itself;
+        let sure = surely_over || self.around.1 <= self.limit_max;
         match (self.measured <= self.limit_max, sure) {
             (true, true) => Verdict::Within,
             (true, false) => Verdict::PerhapsWithin,
@@ -74,12 +99,17 @@ pub(crate) struct Row {
     /// As many as the section has columns; limit and verdict are added.
     pub(crate) cells: Vec<String>,
     pub(crate) checks: Vec<Check>,
+    /// It ought to have been judged, or stands for what we ship, and there is no figure.
+    pub(crate) unmeasured: bool,
     /// The figures, for programs.
     pub(crate) figures: Map<String, Value>,
 }
 
 impl Row {
     fn verdict(&self) -> Verdict {
+        if self.unmeasured {
+            return Verdict::Unmeasured;
+        }
         self.checks.iter().map(Check::verdict).max().unwrap_or(Verdict::NoLimit)
     }
 
@@ -96,6 +126,8 @@ pub(crate) struct Section {
     pub(crate) about: String,
     pub(crate) columns: &'static [&'static str],
     pub(crate) rows: Vec<Row>,
+    /// Said under the table, a line each.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Everything that was measured.
@@ -122,9 +154,14 @@ impl Report {
         let with = |wanted: fn(Verdict) -> bool| self.rows().filter(|row| wanted(row.verdict())).count();
         let judged = with(|verdict| verdict != Verdict::NoLimit);
         let unsure = with(|verdict| matches!(verdict, Verdict::PerhapsWithin | Verdict::PerhapsOver));
-        let over = with(|verdict| verdict >= Verdict::PerhapsOver);
-        text +=
-            &format!("\n{judged} rows judged: {} ok, {over} over; {unsure} of them unsure\n", judged - over);
+        let over = with(|verdict| matches!(verdict, Verdict::PerhapsOver | Verdict::Over));
+        let unmeasured = with(|verdict| verdict == Verdict::Unmeasured);
+        let ok = judged - over - unmeasured;
+        text += &format!("\n{judged} rows judged: {ok} ok, {over} over; {unsure} of them unsure");
+        if unmeasured > 0 {
+            text += &format!("; {unmeasured} not measured");
+        }
+        text.push('\n');
         text
     }
 
@@ -172,11 +209,12 @@ impl Section {
                 write(widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>().join("  "));
             }
         }
+        self.notes.iter().for_each(|note| write(note.clone()));
     }
 
     fn json(&self) -> Value {
         let rows: Vec<Value> = self.rows.iter().map(|row| self.row_json(row)).collect();
-        json!({"name": self.name, "about": self.about, "rows": rows})
+        json!({"name": self.name, "about": self.about, "rows": rows, "notes": self.notes})
     }
 
     fn row_json(&self, row: &Row) -> Value {
@@ -256,6 +294,8 @@ mod tests {
         assert_eq!(verdict(1.02), Verdict::PerhapsWithin);
         assert_eq!(verdict(1.00), Verdict::PerhapsOver);
         assert_eq!(verdict(0.90), Verdict::Over);
+        let from_above = |limit| Check::from_above(&figures, limit, String::new()).verdict();
+        assert_eq!((from_above(1.20), from_above(0.90)), (Verdict::Within, Verdict::PerhapsOver));
         assert_eq!(Check::exact(1.0, 1.0, String::new()).verdict(), Verdict::Within);
         assert_eq!(Check::exact(1.1, 1.0, String::new()).verdict(), Verdict::Over);
     }
@@ -267,6 +307,7 @@ mod tests {
         let row = Row { checks, ..Row::default() };
         assert_eq!((row.verdict(), row.limits()), (Verdict::Over, "≤ 2, ≤ 2 %".to_owned()));
         assert_eq!(Row::default().verdict(), Verdict::NoLimit);
+        assert_eq!(Row { unmeasured: true, ..row }.verdict(), Verdict::Unmeasured);
     }
 
     #[test]
@@ -276,8 +317,13 @@ mod tests {
             checks: vec![Check::exact(1.0, 2.0, "≤ 2".to_owned())],
             ..Row::default()
         };
-        let section =
-            Section { name: "cost", about: "of it".to_owned(), columns: &["work", "ratio"], rows: vec![row] };
+        let section = Section {
+            name: "cost",
+            about: "of it".to_owned(),
+            columns: &["work", "ratio"],
+            rows: vec![row],
+            notes: vec!["a note".to_owned()],
+        };
         let mut text = String::new();
         section.write(&mut text);
         let lines: Vec<&str> = text.lines().collect();
@@ -288,6 +334,7 @@ mod tests {
                 "work  ratio                 limit  verdict",
                 "----  --------------------  -----  -------",
                 "json  1.500 [1.000..2.000]  ≤ 2    ok",
+                "a note",
             ]
         );
     }

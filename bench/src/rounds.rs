@@ -4,24 +4,21 @@
 use std::time::Instant;
 
 use crate::trouble::Trouble;
-use crate::workers::{Call, Reading, Workers};
 
-/// Runs that are compared with one another.
-pub(crate) type Unit = Vec<Call>;
-
-/// Runs everything once in each round. The readings are by unit, then by call, then by round.
-pub(crate) fn interleaved(
-    workers: &Workers,
+/// Runs everything once in each round; what is compared with one another is a unit. The readings are by unit,
+/// then by call, then by round.
+pub(crate) fn interleaved<Call, Reading>(
     what: &str,
     rounds: usize,
-    units: &[Unit],
+    units: &[Vec<Call>],
+    mut run: impl FnMut(&Call) -> Result<Reading, Trouble>,
 ) -> Result<Vec<Vec<Vec<Reading>>>, Trouble> {
     let mut readings: Vec<Vec<Vec<Reading>>> =
         units.iter().map(|unit| unit.iter().map(|_| Vec::new()).collect()).collect();
     for round in 0..rounds {
         let begun = Instant::now();
         for (unit, call) in order(units, round) {
-            readings[unit][call].push(workers.run(&units[unit][call])?);
+            readings[unit][call].push(run(&units[unit][call])?);
         }
         eprintln!("{what}: round {} of {rounds}, {:.0} s", round + 1, begun.elapsed().as_secs_f64());
     }
@@ -29,7 +26,7 @@ pub(crate) fn interleaved(
 }
 
 /// Which call of which unit comes when in that round.
-fn order(units: &[Unit], round: usize) -> Vec<(usize, usize)> {
+fn order<Call>(units: &[Vec<Call>], round: usize) -> Vec<(usize, usize)> {
     let calls =
         units.iter().enumerate().flat_map(|(unit, calls)| (0..calls.len()).map(move |call| (unit, call)));
     let mut order: Vec<_> = calls.collect();
@@ -42,18 +39,10 @@ fn order(units: &[Unit], round: usize) -> Vec<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workers::{Around, Frames};
 
     #[test]
     fn every_other_round_is_in_the_opposite_order() {
-        let call = Call {
-            worker: "",
-            frames: Frames::Pointers,
-            around: Around::Nothing,
-            env: None,
-            args: Vec::new(),
-        };
-        let units = [vec![call.clone(), call.clone()], vec![call]];
+        let units = [vec![(), ()], vec![()]];
         assert_eq!(order(&units, 0), [(0, 0), (0, 1), (1, 0)]);
         assert_eq!(order(&units, 1), [(1, 0), (0, 1), (0, 0)]);
         assert_eq!(order(&units, 2), order(&units, 0));

@@ -13,11 +13,11 @@ use crate::trouble::Trouble;
 /// Begins each line of a worker that is for us; `program::LINE_PREFIX` in the workers.
 const LINE_PREFIX: &str = "plimsoll-bench ";
 /// heaptrack's program; `apt-get install heaptrack`.
-const HEAPTRACK: &str = "heaptrack";
+pub(crate) const HEAPTRACK: &str = "heaptrack";
 /// Valgrind's program; `apt-get install valgrind`.
 const VALGRIND: &str = "valgrind";
 /// What heaptrack writes when it followed something.
-const HEAPTRACK_SIGN: &str = "heaptrack stats:";
+pub(crate) const HEAPTRACK_SIGN: &str = "heaptrack stats:";
 
 /// Whether workers keep frame pointers. What is measured asks for them; a program that has none is unwound
 /// another way.
@@ -84,7 +84,8 @@ impl Reading {
         self.numbers.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn parse(output: &str) -> Option<Reading> {
+    /// Reads what a worker wrote; nothing if a line for us is not understood.
+    pub(crate) fn parse(output: &str) -> Option<Reading> {
         let mut reading = Reading::default();
         for line in output.lines() {
             let Some(said) = line.strip_prefix(LINE_PREFIX) else {
@@ -114,14 +115,7 @@ impl Drop for Workers {
 impl Workers {
     /// Builds what the options leave in.
     pub(crate) fn build(options: &Options) -> Result<Workers, Trouble> {
-        let undone = |what: String| Trouble::Undone(what);
-        // Beside the runner itself: wherever Cargo was told to build.
-        let own = env::current_exe().map_err(|error| undone(format!("where am I? {error}")))?;
-        let target = own.ancestors().nth(2).unwrap_or(Path::new("target")).to_owned();
-        let scratch = env::temp_dir().join(format!("plimsoll-bench-{}", std::process::id()));
-        fs::create_dir_all(&scratch)
-            .map_err(|error| undone(format!("{} could not be made: {error}", scratch.display())))?;
-        let workers = Workers { target, scratch };
+        let workers = Workers::prepare()?;
         let plimsoll = options.wants_setup(&["plimsoll"]).then_some("plimsoll");
         let features = |rivals: bool| {
             let features: Vec<&str> = plimsoll.into_iter().chain(rivals.then_some("rivals")).collect();
@@ -130,6 +124,39 @@ impl Workers {
         workers.build_with(Frames::Pointers, &features(true))?;
         workers.build_with(Frames::None, &features(false))?;
         Ok(workers)
+    }
+
+    /// Builds those that hold nothing of what is measured, as most programs are built.
+    pub(crate) fn build_bases() -> Result<Workers, Trouble> {
+        let workers = Workers::prepare()?;
+        workers.build_with(Frames::None, "")?;
+        Ok(workers)
+    }
+
+    fn prepare() -> Result<Workers, Trouble> {
+        let undone = |what: String| Trouble::Undone(what);
+        // Beside the runner itself: wherever Cargo was told to build.
+        let own = env::current_exe().map_err(|error| undone(format!("where am I? {error}")))?;
+        let target = own.ancestors().nth(2).unwrap_or(Path::new("target")).to_owned();
+        let scratch = env::temp_dir().join(format!("plimsoll-bench-{}", std::process::id()));
+        fs::create_dir_all(&scratch)
+            .map_err(|error| undone(format!("{} could not be made: {error}", scratch.display())))?;
+        Ok(Workers { target, scratch })
+    }
+
+    /// Where the worker of that name lies.
+    pub(crate) fn path(&self, worker: &str, frames: Frames) -> PathBuf {
+        self.target.join(frames.folder()).join("release").join(worker)
+    }
+
+    /// For what is built once and kept.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// For what is written in a run; removed at the end.
+    pub(crate) fn scratch(&self) -> &Path {
+        &self.scratch
     }
 
     fn build_with(&self, frames: Frames, features: &str) -> Result<(), Trouble> {
@@ -172,7 +199,7 @@ impl Workers {
     }
 
     fn command(&self, call: &Call) -> Command {
-        let worker = self.target.join(call.frames.folder()).join("release").join(call.worker);
+        let worker = self.path(call.worker, call.frames);
         let mut command = match call.around {
             Around::Nothing => Command::new(worker),
             Around::Heaptrack => {

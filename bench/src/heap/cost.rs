@@ -41,7 +41,7 @@ pub(super) fn measure(options: &Options, workers: &Workers) -> Result<Section, T
     for call in calls.iter().flatten() {
         workers::need(call.around)?;
     }
-    let readings = rounds::interleaved(workers, "cost", options.rounds, &calls)?;
+    let readings = rounds::interleaved("cost", options.rounds, &calls, |call| workers.run(call))?;
     let units: Vec<Unit> = pairs
         .into_iter()
         .zip(readings)
@@ -64,7 +64,7 @@ pub(super) fn measure(options: &Options, workers: &Workers) -> Result<Section, T
         }
     }
     let about = "of the same work without profiling; median [min..max] of the rounds".to_owned();
-    Ok(Section { name: "cost", about, columns: &COLUMNS, rows })
+    Ok(Section { name: "cost", about, columns: &COLUMNS, rows, ..Section::default() })
 }
 
 fn calls(group: &Group, work: &Work, options: &Options) -> Vec<Call> {

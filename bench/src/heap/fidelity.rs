@@ -45,7 +45,7 @@ pub(super) fn measure(options: &Options, workers: &Workers) -> Result<Section, T
         .map(|(_, setups, work, _)| setups.iter().map(|setup| call(work, setup)).collect())
         .collect();
     let rounds = options.rounds.min(ROUNDS_MAX);
-    let readings = rounds::interleaved(workers, "fidelity", rounds, &units)?;
+    let readings = rounds::interleaved("fidelity", rounds, &units, |call| workers.run(call))?;
 
     let mut rows = Vec::new();
     for ((inside, setups, _, about), readings) in keys.iter().zip(&readings) {
@@ -54,7 +54,7 @@ pub(super) fn measure(options: &Options, workers: &Workers) -> Result<Section, T
         }
     }
     let about = "page faults of the work and the process's peak, as without the wrapper".to_owned();
-    Ok(Section { name: "fidelity", about, columns: &COLUMNS, rows })
+    Ok(Section { name: "fidelity", about, columns: &COLUMNS, rows, ..Section::default() })
 }
 
 fn row(inside: &str, setup: &Setup, about: &str, base: &[Reading], own: &[Reading]) -> Result<Row, Trouble> {

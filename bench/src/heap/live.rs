@@ -34,7 +34,7 @@ pub(super) fn measure(options: &Options, workers: &Workers) -> Result<Section, T
         .collect();
     let units: Vec<Vec<Call>> =
         sides.iter().flat_map(|(_, setups)| setups).map(|setup| calls(setup, options)).collect();
-    let readings = rounds::interleaved(workers, "live", options.rounds, &units)?;
+    let readings = rounds::interleaved("live", options.rounds, &units, |call| workers.run(call))?;
 
     let mut rows = Vec::new();
     for ((inside, _), readings) in sides.iter().zip(readings.chunks(2)) {
@@ -44,7 +44,7 @@ pub(super) fn measure(options: &Options, workers: &Workers) -> Result<Section, T
         }
     }
     let about = format!("{WORK} at 512 KiB, as a multiple of the same with no live samples");
-    Ok(Section { name: "live", about, columns: &COLUMNS, rows })
+    Ok(Section { name: "live", about, columns: &COLUMNS, rows, ..Section::default() })
 }
 
 fn calls(setup: &Setup, options: &Options) -> Vec<Call> {

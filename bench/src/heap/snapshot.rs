@@ -27,7 +27,8 @@ const COLUMNS: [&str; 2] = ["what", "measured"];
 pub(super) fn measure(options: &Options, workers: &Workers) -> Result<Section, Trouble> {
     let about =
         format!("{SNAPSHOT_SAMPLES} live samples over {SNAPSHOT_STACKS} stacks, 2 threads allocating");
-    let mut section = Section { name: "snapshot", about, columns: &COLUMNS, rows: Vec::new() };
+    let mut section =
+        Section { name: "snapshot", about, columns: &COLUMNS, rows: Vec::new(), ..Section::default() };
     let worker = "work_snapshot";
     if !options.wants_setup(&[worker, "plimsoll"]) {
         return Ok(section);
@@ -54,6 +55,7 @@ pub(super) fn measure(options: &Options, workers: &Workers) -> Result<Section, T
             cells: vec![what.to_owned(), format!("{} {unit}", spread_text(measured))],
             checks: check.into_iter().collect(),
             figures,
+            ..Row::default()
         });
     };
     add("copy", &us("copy_ns"), "µs", Some(SNAPSHOT_COPY_US_MAX));

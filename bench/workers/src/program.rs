@@ -109,6 +109,7 @@ fn work<S: Setup>(asked: &Asked, begin: impl FnOnce(&str) -> Result<S, String>) 
     let (cpu, faults) = (measure::cpu_ns() - cpu, measure::page_faults()? - faults);
 
     say("cpu_ns", cpu);
+    say("process_cpu_ns", measure::cpu_ns());
     say("page_faults", faults);
     say("peak_bytes", measure::peak_bytes()?);
     say("warm_up", asked.warm_up);

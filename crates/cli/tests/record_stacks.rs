@@ -10,10 +10,11 @@ use support::{programs, say};
 
 const COMPLETE_MIN: f64 = 0.95;
 
-fn recorded(name: &str, sample: &str, program: &Path, arguments: &[&str], code: i32) -> Profile {
+/// The profile of a program's end, with every allocation sampled.
+fn recorded(name: &str, program: &Path, arguments: &[&str], code: i32) -> Profile {
     let folder = programs::folder(name);
     let file = folder.join("profile.json");
-    let mut command = programs::recorded(&file, sample, program);
+    let mut command = programs::recorded_with(&["--sample", "all", "--at-end"], &file, program);
     let outcome = programs::run(command.args(arguments));
     assert_eq!(outcome.code, Some(code), "{outcome:?}");
     let bytes = std::fs::read(&file).expect("a profile was written");
@@ -33,7 +34,7 @@ fn is_complete(name: &str, profile: &Profile) {
 #[test]
 fn stacks_of_a_stripped_program_reach_its_first_function() {
     let program = programs::compiled("exceptions.cc", "stripped", &["-s"]);
-    is_complete("stripped C++", &recorded("stripped", "all", &program, &[], 3));
+    is_complete("stripped C++", &recorded("stripped", &program, &[], 3));
 }
 
 /// Proves D1. Every sample that a program takes is followed to its end, in threads, children and signal handlers: what
@@ -44,7 +45,7 @@ fn what_lives_is_what_the_program_holds() {
     for seed in ["1", "2", "3"] {
         let plain = programs::run(Command::new(&program).args([seed, "40000", "4", "0", "0"]));
         let code = plain.code.expect("it ends by itself");
-        let profile = recorded("held", "all", &program, &[seed, "40000", "4", "77", "5000"], code);
+        let profile = recorded("held", &program, &[seed, "40000", "4", "77", "5000"], code);
         let frames = profile.frames();
         let held: u64 = profile
             .stacks()
@@ -76,7 +77,7 @@ fn a_python_service_that_leaks_is_named_by_function_and_line() {
             let report = programs::run(report.args(["report", "--json"]).arg(&file));
             assert_eq!(report.code, Some(0), "{report:?}");
             let report: serde_json::Value = serde_json::from_str(&report.stdout).expect("it is JSON");
-            let first = &report["sites"][0];
+            let first = &report["sites"][0]["own"];
             let place = (&first["function"], &first["file"], &first["line"]);
             let says = format!("{} at {sample}: {place:?}", python.display());
             assert_eq!(first["function"], "remember", "{says}");

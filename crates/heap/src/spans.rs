@@ -8,9 +8,10 @@
 //! that it fits into; what it does not touch of it is address space and no memory. So it can grow to the end of its span
 //! in place, and from there its pages are moved, not copied, to a span of the next size.
 //!
-//! What a freed block has touched is given back to the kernel as glibc's allocator does it (mallopt(3),
+//! What a freed block has touched is given back to the kernel much as glibc's allocator does it (mallopt(3),
 //! `M_MMAP_THRESHOLD`): at once when the block is larger than any that was freed before, up to 32 MiB, and else kept for
-//! the next, up to twice that size in all. So page faults and resident memory are what they would be without a sample.
+//! the next, up to twice that size in all, or 8 MiB. So page faults and resident memory are about what they would be
+//! without a sample.
 //!
 //! What is full: if a region has no span left, the sample is not taken, and counted as dropped.
 
@@ -36,6 +37,10 @@ const STEP_BYTES: usize = 1 << 20;
 const KEPT_FIRST: usize = 128 << 10;
 /// As glibc: larger blocks are always given back at once.
 const KEPT_MAX: usize = 32 << 20;
+/// So much may be kept in any case: a buffer that grows leaves a span of each size behind it, every time.
+const KEPT_SUM_MIN: usize = 8 << 20;
+/// A block that became smaller keeps what it has no use for, up to this part of it.
+const SPARE_PART: usize = 4;
 /// From here on pages are moved. Below, copying is cheaper than the two mappings more that the kernel then has.
 const MOVED_BYTES: usize = 1 << 20;
 /// Pages of 2 MiB in a region of smaller spans would make memory resident that nobody touched.
@@ -192,9 +197,12 @@ impl Spans {
         size <= room && size > room / 4
     }
 
-    /// The block in a span became smaller: what it no longer has goes back to the kernel.
+    /// The block in a span became smaller: what it no longer has goes back to the kernel, unless that is little.
     pub(crate) fn shrink(&self, span: &Span, to: usize) {
-        self.forget_from(span, to.next_multiple_of(PAGE_BYTES));
+        let to = to.next_multiple_of(PAGE_BYTES);
+        if self.record(span).dirty.load(Relaxed) as usize > to + to / SPARE_PART {
+            self.forget_from(span, to);
+        }
     }
 
     /// Gives the pages of a span from an offset on back to the kernel.
@@ -227,7 +235,9 @@ impl Spans {
     fn keeps(&self, bytes: usize) -> bool {
         let given_back_from = self.given_back_from.load(Relaxed);
         let kept = bytes < given_back_from && {
-            let next = |kept: usize| (kept + bytes <= 2 * given_back_from).then_some(kept + bytes);
+            let next = |kept: usize| {
+                (kept + bytes <= (2 * given_back_from).max(KEPT_SUM_MIN)).then_some(kept + bytes)
+            };
             self.kept_bytes.fetch_update(Relaxed, Relaxed, next).is_ok()
         };
         if !kept && bytes <= KEPT_MAX {
@@ -379,10 +389,10 @@ mod tests {
         spans.give_back(&small, 0);
         let again = taken(&spans, size);
         assert_eq!((again.block, again.dirty), (first.block, size.next_multiple_of(PAGE_BYTES)));
-        spans.shrink(&again, 80 << 10);
-        assert!(bytes(&again, size)[80 << 10..].iter().all(|&byte| byte == 0));
+        spans.shrink(&again, 60 << 10);
+        assert!(bytes(&again, size)[60 << 10..].iter().all(|&byte| byte == 0));
         spans.give_back(&again, 0);
-        assert_eq!(taken(&spans, size).dirty, 80 << 10);
+        assert_eq!(taken(&spans, size).dirty, 60 << 10);
         // Larger than any before: given back at once, and zero when it is taken again.
         let large = taken(&spans, 4 << 20);
         fill(&large, 4 << 20, 7);

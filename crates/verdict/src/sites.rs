@@ -1,12 +1,14 @@
 //! What a table has a row for: all stacks with the same line of the program and the same function that asked the
 //! allocator. A stack for each row would split one leak among all ways that lead there; the line alone would not
-//! tell a `Vec` that grows from a `HashMap` beside it.
+//! tell a `Vec` that grows from a `HashMap` beside it. A line of Python stands for itself: what one expression makes
+//! comes from a dozen functions of the interpreter, which tell its reader nothing.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use plimsoll_core::heap::{Amount, GENERATIONS, Generation};
 
+use crate::library::is_python;
 use crate::metric::Metric;
 use crate::profile::{Frames, Profile, Stack};
 
@@ -14,7 +16,7 @@ use crate::profile::{Frames, Profile, Stack};
 pub(crate) struct Site {
     /// The frame that is named: see [`Frames::own`].
     pub(crate) own: Option<usize>,
-    /// The function that asked the allocator: see [`Frames::leaf`].
+    /// The function that asked the allocator: see [`Frames::leaf`]. None where the line is one of Python.
     pub(crate) leaf: Option<usize>,
     pub(crate) live: Amount,
     pub(crate) allocated: Amount,
@@ -41,7 +43,9 @@ pub(crate) fn sites(profile: &Profile, frames: &Frames<'_>, metric: Metric) -> V
         if metric.amount_of(stack) == Amount::default() {
             continue;
         }
-        let (own, leaf) = (frames.own_number(stack), frames.leaf_number(stack));
+        let own = frames.own_number(stack);
+        let of_python = own.is_some_and(|number| frames.get(number).file.is_some_and(is_python));
+        let leaf = if of_python { None } else { frames.leaf_number(stack) };
         let site = sites.entry((shown(own), shown(leaf))).or_insert_with(|| Site::new(own, leaf, index));
         site.add(stack);
         if metric.of(stack) > metric.of(&profile.stacks()[site.heaviest]) {

@@ -4,6 +4,7 @@ mod json;
 mod maps;
 mod memory;
 mod ring;
+mod service;
 mod tight;
 
 /// Work that can be done any number of times.
@@ -25,6 +26,7 @@ pub fn named(name: &str) -> Result<Box<dyn Workload>, String> {
         "ring" => Box::new(ring::Ring::new()),
         "json" => Box::new(json::Json::new()),
         "maps" => Box::new(maps::Maps::new()),
+        "service" => Box::new(service::Service::new()),
         "grow" => Box::new(memory::Grow),
         "zeroed" => Box::new(memory::Zeroed),
         "calloc" => Box::new(memory::Medium),

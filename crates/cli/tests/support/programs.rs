@@ -106,8 +106,13 @@ pub(crate) fn example(name: &str) -> PathBuf {
 
 /// The command that records a program, without a word of its own.
 pub(crate) fn recorded(profile: &Path, sample: &str, what: &Path) -> Command {
+    recorded_with(&["--sample", sample], profile, what)
+}
+
+/// The same with other flags.
+pub(crate) fn recorded_with(flags: &[&str], profile: &Path, what: &Path) -> Command {
     let mut command = Command::new(program());
-    command.args(["record", "--quiet", "--sample", sample, "-o"]).arg(profile).arg("--").arg(what);
+    command.args(["record", "--quiet"]).args(flags).arg("-o").arg(profile).arg("--").arg(what);
     command
 }
 
