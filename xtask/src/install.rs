@@ -3,6 +3,7 @@
 //! Installs only where that is ours to do: Debian packages as root with apt-get, components through rustup.
 //! Elsewhere it says what is missing.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::house::House;
@@ -26,7 +27,17 @@ enum Without {
     GoOn(&'static str),
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 12] = [
+    // Programs that are recorded as they are.
+    Tool { program: "redis-server", package: "redis-server", without: Without::Stop },
+    Tool { program: "nginx", package: "nginx-light", without: Without::Stop },
+    Tool { program: "psql", package: "postgresql", without: Without::Stop },
+    Tool { program: "node", package: "nodejs", without: Without::Stop },
+    Tool { program: "python3", package: "python3", without: Without::Stop },
+    Tool { program: "git", package: "git", without: Without::Stop },
+    // Builds those that are written for the tests.
+    Tool { program: "c++", package: "g++", without: Without::Stop },
+    Tool { program: "script", package: "bsdutils", without: Without::Stop },
     // Reads the profiles that are written, as its users do.
     Tool { program: "go", package: "golang-go", without: Without::Stop },
     // Shows the pictures that are drawn.
@@ -37,6 +48,13 @@ const TOOLS: [Tool; 4] = [
         package: "b3sum",
         without: Without::GoOn("digests are compared with the blake3 crate's own instead"),
     },
+];
+
+/// Allocators that programs are linked to, and their packages: one of them at least.
+const ALLOCATORS: [(&str, &str); 3] = [
+    ("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2", "libjemalloc2"),
+    ("/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
+    ("/usr/lib/x86_64-linux-gnu/libmimalloc.so.2.0", "libmimalloc2.0"),
 ];
 
 /// The step.
@@ -61,6 +79,13 @@ pub(crate) fn step(_: &House) -> Result<Done, Failure> {
     }
     if let Err(reason) = miri::ready() {
         eprintln!("no Miri here: {reason}");
+    }
+    if !ALLOCATORS.iter().any(|(library, _)| Path::new(library).is_file())
+        && !ALLOCATORS.iter().any(|(_, package)| apt_get(package))
+    {
+        let what = "the tests link programs to another allocator, and none is here; install one (as root: apt-get \
+                    install libjemalloc2)";
+        return Err(Failure { command: None, what: what.to_owned() });
     }
     Ok(Done::Did)
 }

@@ -70,7 +70,7 @@ fn a_python_service_that_leaks_is_named_by_function_and_line() {
         let file = folder.join("profile.json");
         for sample in ["512KiB", "64KiB", "all"] {
             let mut command = programs::recorded(&file, sample, &python);
-            let requests = if sample == "512KiB" { "60000" } else { "8000" };
+            let requests = if sample == "512KiB" { "60000" } else { "12000" };
             let outcome = programs::run(command.args([&script_text, requests]));
             assert_eq!((outcome.code, outcome.stdout.trim()), (Some(0), requests), "{outcome:?}");
             let mut report = Command::new(support::server::program());

@@ -33,6 +33,7 @@ const PLACES: [(&str, Place); 13] = [
     ("plimsoll-cli", Place::Floor(TOP)),
     ("plimsoll", Place::Facade),
     ("leaky-service", Place::Workshop),
+    ("own-allocator", Place::Workshop),
     ("xtask", Place::Workshop),
 ];
 /// The command line.
