@@ -20,7 +20,7 @@ enum Place {
 }
 
 /// Every crate's place, as ARCHITECTURE.md draws it.
-const PLACES: [(&str, Place); 13] = [
+const PLACES: [(&str, Place); 14] = [
     ("plimsoll-core", Place::Floor(0)),
     ("plimsoll-heap", Place::Floor(1)),
     ("plimsoll-symbols", Place::Floor(1)),
