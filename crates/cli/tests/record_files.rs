@@ -28,17 +28,18 @@ fn a_file_that_cannot_be_written_is_refused_before_the_program_runs() {
     assert_eq!(files(&folder), ["directory", "file"], "nothing is left behind");
 }
 
+/// Whoever kills everything in the first millisecond finds a profile, and none of another run.
 #[test]
-fn nothing_recorded_leaves_an_old_file_as_it_was_and_no_new_one() {
+fn an_old_file_is_a_profile_from_the_first_moment_on() {
     let folder = folder("old-file");
     fs::write(folder.join("old.json"), "old").expect("the folder is ours");
-    let output = run(&mut record(&folder, &["-o", "old.json", "--", "true"]));
-    assert_eq!(code(&output), 0);
-    // The program of this test registers with nobody; see record_profiles for those that do.
-    if text(&output.stderr).contains("nothing was recorded") {
-        assert_eq!(fs::read_to_string(folder.join("old.json")).expect("it is there"), "old");
-    }
-    assert_eq!(files(&folder), ["old.json"]);
+    let script = "while ! [ -e go ]; do sleep 0.02; done";
+    let child = start(&mut record(&folder, &["-q", "-o", "old.json", "--", "sh", "-c", script]));
+    let reports = || run(&mut plimsoll(&folder, &["report", "old.json"])).status.success().then_some(());
+    until("a profile", reports);
+    fs::write(folder.join("go"), "").expect("the folder is ours");
+    assert_eq!(code(&finish(child)), 0);
+    reports().expect("and at the end");
 }
 
 #[test]

@@ -63,11 +63,17 @@ impl Output {
         Ok(output)
     }
 
-    /// The program runs: now a FILE without a name gets one.
+    /// The program runs: now a FILE without a name gets one. From here on there is a profile in it, if only one of
+    /// nothing: whoever kills the program in its first millisecond has a file to look into, and none of another run.
     pub(crate) fn started(&mut self, asked: Option<&Path>, program: &str, pid: i32) {
-        if let (None, Target::File { path, .. }) = (asked, &mut self.target) {
+        let Target::File { path, part } = &mut self.target else { return };
+        if asked.is_none() {
             *path = PathBuf::from(format!("plimsoll.{}.{pid}.json", named::file_word(program)));
         }
+        let origin = format!("plimsoll {}: pid {pid}, before its first sample", env!("CARGO_PKG_VERSION"));
+        let empty = Profile::new(&HeapSnapshot::default(), &Nobody).with_origin(origin);
+        // What stands in the way of it is met again, and told, when there is something to write.
+        let _ = replace(path, part, |out| named::write(&empty, self.gzip, out));
     }
 
     /// FILE.

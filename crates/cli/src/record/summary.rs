@@ -22,8 +22,8 @@ pub(crate) fn tell(
     let answer = match &report.main {
         Main::None => {
             progress.say(&format!(
-                "nothing was recorded of {program}: it never loaded the profiler, and FILE was not written; does it \
-                 clear LD_PRELOAD, or run in a sandbox?"
+                "nothing was recorded of {program}: it never loaded the profiler, and FILE has a profile of nothing; was \
+                 it killed at once, does it clear LD_PRELOAD, or run in a sandbox?"
             ));
             Ok(exit)
         }

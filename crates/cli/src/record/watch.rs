@@ -27,7 +27,7 @@ use crate::keeper::post::{Caller, PACKET_TIME_MAX, Peer, Post, Said};
 use nix::sys::signal::Signal;
 
 /// How often files are written and something is shown.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(500);
 /// How many callers may be about to say something. Further ones wait in the kernel's queue.
 const CALLERS_MAX: usize = 64;
 /// How long no calls are taken when there are no descriptors for them.
