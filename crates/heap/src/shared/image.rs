@@ -177,7 +177,7 @@ impl Image {
                 break;
             }
             let words = length.div_ceil(size_of::<u64>());
-            let part = rest.get(at..at.saturating_add(words * size_of::<u64>()));
+            let part = rest.get(at..at.saturating_add(words.saturating_mul(size_of::<u64>())));
             let to = memory.get_mut(place / size_of::<u64>()..).and_then(|to| to.get_mut(..words));
             let (Some(part), Some(to)) = (part, to) else { return Err(ImageError::Damaged("it was cut")) };
             let (eights, _) = part.as_chunks::<8>();
@@ -390,7 +390,7 @@ impl Image {
             part(self.cells.addresses(), self.opened() * size_of::<StackCell>()),
             part(
                 self.kept.addresses(),
-                self.counts[0].kept_cells.load(Acquire) as usize * size_of::<StackCell>(),
+                (self.counts[0].kept_cells.load(Acquire) as usize).saturating_mul(size_of::<StackCell>()),
             ),
             part(self.packed.addresses(), used.packed_words.load(Acquire) as usize * size_of::<AtomicU32>()),
             all(named.used.addresses()),
