@@ -91,9 +91,9 @@ pub(crate) fn compiled(source: &str, name: &str, more: &[&str]) -> PathBuf {
 
 /// A program of `examples/`. Cargo builds those of other packages only when it is asked.
 pub(crate) fn example(name: &str) -> PathBuf {
-    let built = program().with_file_name(name);
+    // The folder of the profile that these tests are built with, wherever the program under test comes from.
+    let built = Path::new(env!("CARGO_BIN_EXE_plimsoll")).with_file_name(name);
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-    // The folder above the one of the profile that these tests are built with.
     let target = built.parent().and_then(Path::parent).expect("programs are built into a folder of folders");
     let status = Command::new(cargo).args(["build", "-q", "-p", name, "--target-dir"]).arg(target).status();
     assert!(
