@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         fs::write(&library, [])?;
     }
-    println!("cargo::rustc-env=PLIMSOLL_PRELOAD_LIBRARY={}", library.display());
+    println!("cargo::rustc-env=PRELOAD_LIBRARY_FILE={}", library.display());
     Ok(())
 }
 

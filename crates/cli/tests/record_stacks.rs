@@ -68,9 +68,9 @@ fn a_python_service_that_leaks_is_named_by_function_and_line() {
     for python in programs::pythons() {
         let folder = programs::folder("python");
         let file = folder.join("profile.json");
-        for sample in ["512KiB", "64KiB", "all"] {
+        for sample in ["512KiB", "all", "64KiB"] {
             let mut command = programs::recorded(&file, sample, &python);
-            let requests = if sample == "512KiB" { "60000" } else { "12000" };
+            let requests = if sample == "all" { "12000" } else { "60000" };
             let outcome = programs::run(command.args([&script_text, requests]));
             assert_eq!((outcome.code, outcome.stdout.trim()), (Some(0), requests), "{outcome:?}");
             let mut report = Command::new(support::server::program());
@@ -84,6 +84,8 @@ fn a_python_service_that_leaks_is_named_by_function_and_line() {
             assert_eq!(first["file"], script_text.as_str(), "{says}");
             assert_eq!(first["line"], line, "{says}");
         }
+        // Of the last way. With every allocation the start counts most, and modules that import modules are deeper than
+        // the 64 functions that are kept.
         let bytes = std::fs::read(&file).expect("a profile was written");
         let profile = plimsoll_verdict::read(&bytes).unwrap_or_else(|error| panic!("{error}"));
         is_complete(&python.to_string_lossy(), &profile);

@@ -134,6 +134,12 @@ fn rust_with_an_allocator_of_its_own() {
     is_unchanged("own-allocator", &programs::example("own-allocator"), &[]);
 }
 
+/// This program itself, whose own profiler is another than the one before it.
+#[test]
+fn plimsoll_config() {
+    is_unchanged("config", &support::server::program(), &["config", "--json"]);
+}
+
 #[test]
 fn cargo_build() {
     let package = programs::folder("package");

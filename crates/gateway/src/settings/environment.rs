@@ -16,8 +16,10 @@ pub(crate) const PREFIX: &str = "PLIMSOLL_";
 /// The variable that names the settings file when `--config` does not.
 pub(crate) const CONFIG: &str = "PLIMSOLL_CONFIG";
 
-/// Variables with our prefix that are no settings: the settings file, and the program that tests run.
-pub(crate) const NOT_SETTINGS: [&str; 2] = [CONFIG, "PLIMSOLL_BIN"];
+/// Variables with our prefix that are no settings: the settings file, the program that tests run and how often, and what
+/// `plimsoll record` tells the programs under it, of which this service may be one.
+pub(crate) const NOT_SETTINGS: [&str; 5] =
+    [CONFIG, "PLIMSOLL_BIN", "PLIMSOLL_RUNS", "PLIMSOLL_RECORD", "PLIMSOLL_SAMPLE"];
 
 /// What a variable is to us.
 #[derive(Debug, PartialEq, Eq)]
