@@ -24,7 +24,10 @@
 //!
 //! Linux with glibc on x86-64 is what this is made for. Elsewhere it counts, without stacks.
 
-#![cfg_attr(loom, allow(dead_code, unused_imports, reason = "models use a part of the tables"))]
+#![cfg_attr(
+    loom,
+    allow(dead_code, unused_imports, unreachable_pub, reason = "models use a part of the tables")
+)]
 
 mod cells;
 mod large;
@@ -57,9 +60,7 @@ mod memory;
 mod profiler;
 #[cfg(not(loom))]
 mod sampler;
-#[cfg(not(loom))]
 mod shared;
-#[cfg(not(loom))]
 mod spans;
 #[cfg(not(loom))]
 mod thread;

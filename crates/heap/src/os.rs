@@ -145,6 +145,18 @@ pub(crate) unsafe fn move_pages(from: *mut u8, to: *mut u8, bytes: usize) -> boo
     false
 }
 
+/// The models' memory is the ordinary allocator's: its pages stay.
+#[cfg(loom)]
+pub(crate) fn no_huge_pages(_: NonNull<u8>, _: usize) {}
+
+#[cfg(loom)]
+pub(crate) unsafe fn forget_pages(_: *mut u8, _: usize) {}
+
+#[cfg(loom)]
+pub(crate) unsafe fn move_pages(_: *mut u8, _: *mut u8, _: usize) -> bool {
+    false
+}
+
 /// Puts a mapping of ours in the place of another of the same length. False if the kernel refuses.
 ///
 /// # Safety

@@ -315,6 +315,9 @@ impl Region {
     }
 }
 
+#[cfg(all(test, loom))]
+mod models;
+
 #[cfg(all(test, not(any(loom, miri))))]
 mod tests {
     use super::*;

@@ -88,7 +88,7 @@ impl Shared {
         hand_over: HandOver,
     ) -> Result<Self, OutOfAddressSpace> {
         Ok(Self {
-            named: Named::reserve(&memory)?,
+            named: Named::reserve(Some(&memory))?,
             numbers: Numbers::reserve()?,
             modules: ModuleRecords::over(Cells::reserve_in(Some(&memory), MODULES_MAX + 1)?),
             peak: Peak { cells: Cells::reserve_in(Some(&memory), stacks_max + 1)? },

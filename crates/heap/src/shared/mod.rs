@@ -14,9 +14,14 @@
 //! What only the program needs stays its own: the index of stacks, the records of live samples. A forked child has
 //! copies of those, as of everything, but would go on counting in its parent's cells; see [`home`].
 
+#[cfg(not(loom))]
 pub(crate) mod header;
+#[cfg(not(loom))]
 pub(crate) mod home;
+#[cfg(not(loom))]
 pub mod image;
+#[cfg(not(loom))]
 pub(crate) mod memory;
 pub(crate) mod named;
+#[cfg(not(loom))]
 pub(crate) mod peak;

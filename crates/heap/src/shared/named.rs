@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use plimsoll_core::heap::{CodeFrame, NAMED};
 
-use super::memory::SharedMemory;
-use crate::cells::{Cells, Zeroed};
+use crate::cells::{Cells, Place, Zeroed};
 use crate::os::OutOfAddressSpace;
 use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, Relaxed, Release};
 
@@ -17,8 +16,8 @@ use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, Relaxed, Release};
 pub(crate) const PLACES: usize = 1 << 15;
 /// Bytes for their names, those of a file once for each place.
 pub(crate) const TEXT_WORDS: usize = 1 << 20;
-/// Places of the index.
-const INDEX: usize = PLACES * 2;
+/// How many places of the index are tried for one of a hash.
+const PROBES: usize = 64;
 
 /// One place.
 #[derive(Default)]
@@ -72,11 +71,15 @@ pub struct Name<'a> {
 }
 
 impl Named {
-    pub(crate) fn reserve(shared: &SharedMemory) -> Result<Self, OutOfAddressSpace> {
+    pub(crate) fn reserve(place: Place<'_>) -> Result<Self, OutOfAddressSpace> {
+        Self::with_room(PLACES, TEXT_WORDS, place)
+    }
+
+    fn with_room(places: usize, text_words: usize, place: Place<'_>) -> Result<Self, OutOfAddressSpace> {
         Ok(Self {
-            records: Cells::reserve_in(Some(shared), PLACES)?,
-            text: Cells::reserve_in(Some(shared), TEXT_WORDS)?,
-            used: Cells::reserve_in(Some(shared), 1)?,
+            records: Cells::reserve_in(place, places)?,
+            text: Cells::reserve_in(place, text_words)?,
+            used: Cells::reserve_in(place, 1)?,
         })
     }
 
@@ -136,7 +139,12 @@ fn unknown() -> CodeFrame {
 
 impl Numbers {
     pub(crate) fn reserve() -> Result<Self, OutOfAddressSpace> {
-        Ok(Self { index: Cells::reserve(INDEX)? })
+        Self::with_room(PLACES)
+    }
+
+    /// An index for so many places, half full when they are all taken.
+    fn with_room(places: usize) -> Result<Self, OutOfAddressSpace> {
+        Ok(Self { index: Cells::reserve(places * 2)? })
     }
 
     /// The address by which a place stands in stacks. `identity` is a hash of what it is known by; `describe` is asked
@@ -148,16 +156,16 @@ impl Numbers {
         describe: impl FnOnce() -> Option<Name<'a>>,
     ) -> Option<u64> {
         let key = identity >> 32 << 32;
-        let mut at = identity as usize % INDEX;
+        let mut at = identity as usize % self.index.len();
         let mut fresh = None;
         let mut describe = Some(describe);
-        for _ in 0..64 {
+        for _ in 0..PROBES {
             let place = self.index[at].load(Acquire);
             if place != 0 && place & !u64::from(u32::MAX) == key {
                 return Some(NAMED + (place & u64::from(u32::MAX)));
             }
             if place != 0 {
-                at = (at + 1) % INDEX;
+                at = (at + 1) % self.index.len();
                 continue;
             }
             let number = match fresh {
@@ -175,14 +183,48 @@ impl Numbers {
     }
 }
 
+#[cfg(all(test, loom))]
+mod models {
+    //! The race of two threads that meet the same place for the first time.
+
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use super::*;
+
+    #[test]
+    fn who_meets_a_place_at_the_same_moment_agrees_on_its_number() {
+        crate::sync::model(|| {
+            let tables = Arc::new((
+                Named::with_room(2, 8, None).expect("loom's memory is the machine's"),
+                Numbers::with_room(2).expect("loom's memory is the machine's"),
+            ));
+            let name = |line| Name { function: "f", file: "g", line };
+            let theirs = tables.clone();
+            let other = thread::spawn(move || {
+                let (named, numbers) = &*theirs;
+                numbers.address(named, 7 << 32, || Some(name(1)))
+            });
+            let (named, numbers) = &*tables;
+            let ours = numbers.address(named, 7 << 32, || Some(name(1))).expect("there is room");
+            let theirs = other.join().expect("it does not panic").expect("there is room");
+            assert_eq!(ours, theirs);
+            let frames = named.read();
+            assert_eq!(frames[(ours - NAMED - 1) as usize].line, Some(1), "what has a number is complete");
+        });
+    }
+}
+
 #[cfg(all(test, not(any(loom, miri))))]
 mod tests {
+    use super::super::memory::SharedMemory;
     use super::*;
 
     #[test]
     fn a_place_is_written_down_once_and_read_as_it_was() {
         let (memory, _file) = SharedMemory::create(64 << 20).expect("64 MiB of addresses");
-        let named = Named::reserve(&memory).expect("they fit");
+        let named = Named::reserve(Some(&memory)).expect("they fit");
         let numbers = Numbers::reserve().expect("they fit");
         let name = Name { function: "handle.<locals>.größe", file: "/srv/app.py", line: 12 };
         let first = numbers.address(&named, 7 << 32, || Some(name)).expect("there is room");
@@ -200,7 +242,7 @@ mod tests {
     #[test]
     fn damaged_tables_are_read_without_harm() {
         let (memory, _file) = SharedMemory::create(64 << 20).expect("64 MiB of addresses");
-        let named = Named::reserve(&memory).expect("they fit");
+        let named = Named::reserve(Some(&memory)).expect("they fit");
         let numbers = Numbers::reserve().expect("they fit");
         let name = Name { function: "f", file: "g", line: 1 };
         numbers.address(&named, 1 << 32, || Some(name)).expect("there is room");
