@@ -22,6 +22,8 @@
 //! place and `alloc_zeroed` pass through. A free of a sample is never skipped: allocated = freed + live. Nothing is
 //! sampled before [`Profiler::start`].
 //!
+//! [`malloc`] is the same for programs in C, whose tables another process reads as an [`image::Image`].
+//!
 //! Linux with glibc on x86-64 is what this is made for. Elsewhere it counts, without stacks.
 
 #![cfg_attr(

@@ -3,7 +3,7 @@
 //! Many programs free what they hold before they end: an interpreter takes down its modules, a service its caches. What is
 //! left at the last instruction then says nothing of what they held before. So when the heap begins to shrink from a
 //! size that it never had before, the counters of all stacks are copied, by the thread that freed. That takes some ten
-//! microseconds for a thousand stacks, and happens the less often the larger the heap is.
+//! microseconds for a thousand stacks, and happens the less often the larger the heap is and the more stacks there are.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -17,6 +17,8 @@ use crate::sync::Relaxed;
 const SHRUNK_PART: u64 = 16;
 /// And when that peak is above the last one that was kept by this part of it.
 const GROWN_PART: u64 = 64;
+/// And by so many bytes for each stack: the copy is 400 for each.
+const GROWN_BYTES_EACH: u64 = 16;
 /// A heap that was never larger is not kept.
 const SMALLEST_BYTES: u64 = 64 << 10;
 
@@ -43,7 +45,10 @@ impl Peak {
         let live = counts.live_bytes.fetch_sub(bytes, Relaxed).saturating_sub(bytes);
         let (peak, kept) = (counts.peak_bytes.load(Relaxed), counts.kept_peak_bytes.load(Relaxed));
         if live < peak - peak / SHRUNK_PART && peak > kept + kept / GROWN_PART && peak >= SMALLEST_BYTES {
-            self.keep(engine, peak);
+            let stacks = engine.stacks.opened() as u64;
+            if peak > kept.saturating_add(stacks * GROWN_BYTES_EACH) {
+                self.keep(engine, peak);
+            }
         }
     }
 
