@@ -80,6 +80,37 @@ impl<T: Zeroed> Cells<T> {
         Ok(Self { cells: NonNull::slice_from_raw_parts(start.cast::<T>(), length), own: true })
     }
 
+    /// Reserves cells that may not be touched before they are woken: they count against no limit of the process's data.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) fn reserve_asleep(length: usize) -> Result<Self, OutOfAddressSpace> {
+        let bytes = length.saturating_mul(size_of::<T>());
+        let reservation = crate::os::reserve(bytes)?;
+        let start = reservation.start();
+        // It is unmapped when this is dropped.
+        std::mem::forget(reservation);
+        crate::os::no_huge_pages(start, bytes);
+        Ok(Self { cells: NonNull::slice_from_raw_parts(start.cast::<T>(), length), own: true })
+    }
+
+    #[cfg(any(loom, miri))]
+    pub(crate) fn reserve_asleep(length: usize) -> Result<Self, OutOfAddressSpace> {
+        Self::reserve(length)
+    }
+
+    /// Wakes the cells from one to another. False if the kernel refuses. For who does it twice nothing changes.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) fn wake(&self, first: usize, end: usize) -> bool {
+        let page = crate::os::PAGE_BYTES;
+        let offset = first * size_of::<T>() / page * page;
+        let bytes = (end * size_of::<T>() - offset).next_multiple_of(page);
+        crate::os::make_writable(self.cells.cast::<u8>().as_ptr().wrapping_add(offset), bytes)
+    }
+
+    #[cfg(any(loom, miri))]
+    pub(crate) fn wake(&self, _: usize, _: usize) -> bool {
+        true
+    }
+
     /// The same in memory that another process may look at, if there is such; else in a mapping of its own.
     pub(crate) fn reserve_in(place: Place<'_>, length: usize) -> Result<Self, OutOfAddressSpace> {
         match place {

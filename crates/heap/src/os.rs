@@ -32,9 +32,12 @@ impl std::error::Error for OutOfAddressSpace {
 pub(crate) const PAGE_BYTES: usize = 4096;
 
 /// Zeroed, private, writable memory that is resident only where it was touched.
-#[cfg(not(any(loom, miri)))]
+#[cfg(not(loom))]
 pub(crate) fn map_zeroed(bytes: usize) -> Result<NonNull<u8>, OutOfAddressSpace> {
-    map(bytes, libc::PROT_READ | libc::PROT_WRITE)
+    let start = map(bytes, libc::PROT_READ | libc::PROT_WRITE)?;
+    // A table that is touched here and there would otherwise become resident in pages of 2 MiB.
+    no_huge_pages(start, bytes);
+    Ok(start)
 }
 
 /// Address space without memory behind it, until it is dropped: any access faults until [`make_writable`].
@@ -55,7 +58,7 @@ pub(crate) fn reserve(bytes: usize) -> Result<Reservation, OutOfAddressSpace> {
     Ok(Reservation { start: map(bytes, libc::PROT_NONE)?, bytes })
 }
 
-#[cfg(not(any(loom, miri)))]
+#[cfg(not(loom))]
 fn map(bytes: usize, protection: libc::c_int) -> Result<NonNull<u8>, OutOfAddressSpace> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
@@ -63,9 +66,6 @@ fn map(bytes: usize, protection: libc::c_int) -> Result<NonNull<u8>, OutOfAddres
     if start == libc::MAP_FAILED {
         return Err(OutOfAddressSpace { asked_bytes: bytes, source: io::Error::last_os_error() });
     }
-    // A table that is touched here and there would otherwise become resident in pages of 2 MiB.
-    // SAFETY: advice on a mapping that was just made; refusing it changes nothing.
-    unsafe { libc::madvise(start, bytes, libc::MADV_NOHUGEPAGE) };
     NonNull::new(start.cast()).ok_or_else(|| OutOfAddressSpace {
         asked_bytes: bytes,
         source: io::Error::other("the kernel answered with the null address"),
@@ -76,7 +76,7 @@ fn map(bytes: usize, protection: libc::c_int) -> Result<NonNull<u8>, OutOfAddres
 ///
 /// # Safety
 /// It is one of this file, whole, and nobody uses it.
-#[cfg(not(any(loom, miri)))]
+#[cfg(not(loom))]
 pub(crate) unsafe fn unmap(start: *mut u8, bytes: usize) {
     // SAFETY: the caller's promise.
     unsafe { libc::munmap(start.cast(), bytes) };
@@ -105,11 +105,32 @@ pub(crate) fn make_writable(start: *mut u8, bytes: usize) -> bool {
     unsafe { libc::mprotect(start.cast(), bytes, libc::PROT_READ | libc::PROT_WRITE) == 0 }
 }
 
-/// Keeps the kernel from making a part of a [`reserve`]d range resident in pages of 2 MiB.
-#[cfg(not(loom))]
+/// Keeps the kernel from making a part of our own mappings resident in pages of 2 MiB.
+#[cfg(not(any(loom, miri)))]
 pub(crate) fn no_huge_pages(start: NonNull<u8>, bytes: usize) {
     // SAFETY: advice on a mapping of ours; refusing it changes nothing.
     unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_NOHUGEPAGE) };
+}
+
+/// The models' memory is the ordinary allocator's.
+#[cfg(any(loom, miri))]
+pub(crate) fn no_huge_pages(_: NonNull<u8>, _: usize) {}
+
+/// Makes pages of ours as if they had never been touched: zero, not resident, and without what the program may have
+/// done to them (protection, advice, locks). If the kernel refuses, they are only zero.
+///
+/// # Safety
+/// Whole pages of our own, and nobody needs what is in them.
+#[cfg(not(loom))]
+pub(crate) unsafe fn renew_pages(start: *mut u8, bytes: usize) {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    // SAFETY: the caller's promise.
+    let renewed =
+        unsafe { libc::mmap(start.cast(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    if renewed == libc::MAP_FAILED {
+        // SAFETY: as above.
+        unsafe { forget_pages(start, bytes) };
+    }
 }
 
 /// Lets the kernel use pages of ours with all that is in them: they are zero when they are touched again.
@@ -125,36 +146,57 @@ pub(crate) unsafe fn forget_pages(start: *mut u8, bytes: usize) {
     }
 }
 
-/// Moves the pages of one part of our memory to another, and leaves the first as if it had never been touched. False,
-/// and nothing moved, if the kernel cannot (before Linux 5.7).
+/// What became of pages that were to be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Move {
+    /// They are at the new place, and the old one is as if it had never been touched.
+    Done,
+    /// They are where they were, and so is the new place.
+    Refused,
+    /// They are where they were; the new place is somebody else's now, and must not be touched again.
+    Lost,
+}
+
+/// Moves the pages of one part of our memory to another.
+///
+/// In two steps: away, to where the kernel likes, and from there to their place. The first fails before it has changed
+/// anything where the kernel cannot move so (before Linux 5.7, and before 6.17 over several mappings). The second could
+/// only fail for want of memory, but then the kernel may have unmapped the place, and another thread be given it.
 ///
 /// # Safety
 /// Whole pages of our own, both parts writable, apart from each other, and nobody uses either.
 #[cfg(not(loom))]
-pub(crate) unsafe fn move_pages(from: *mut u8, to: *mut u8, bytes: usize) -> bool {
-    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
-    // SAFETY: the caller's promise.
-    let moved = unsafe { libc::mremap(from.cast(), bytes, bytes, flags, to.cast::<libc::c_void>()) };
-    if moved != libc::MAP_FAILED {
-        return true;
+pub(crate) unsafe fn move_pages(from: *mut u8, to: *mut u8, bytes: usize) -> Move {
+    // SAFETY: the caller's promise; what is at the address in between is ours alone.
+    unsafe {
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+        let between = libc::mremap(from.cast(), bytes, bytes, flags);
+        if between == libc::MAP_FAILED {
+            return Move::Refused;
+        }
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        let moved = libc::mremap(between, bytes, bytes, flags, to.cast::<libc::c_void>());
+        if moved != libc::MAP_FAILED {
+            return Move::Done;
+        }
+        from.copy_from_nonoverlapping(between.cast::<u8>(), bytes);
+        libc::munmap(between, bytes);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+        let restored = libc::mmap(to.cast(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        if restored == to.cast() { Move::Refused } else { Move::Lost }
     }
-    // The kernel first makes room, then finds out whether it may move: what it took away is put back.
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
-    // SAFETY: it replaces nothing that is there.
-    unsafe { libc::mmap(to.cast(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
-    false
 }
 
 /// The models' memory is the ordinary allocator's: its pages stay.
 #[cfg(loom)]
-pub(crate) fn no_huge_pages(_: NonNull<u8>, _: usize) {}
-
-#[cfg(loom)]
 pub(crate) unsafe fn forget_pages(_: *mut u8, _: usize) {}
 
 #[cfg(loom)]
-pub(crate) unsafe fn move_pages(_: *mut u8, _: *mut u8, _: usize) -> bool {
-    false
+pub(crate) unsafe fn renew_pages(_: *mut u8, _: usize) {}
+
+#[cfg(loom)]
+pub(crate) unsafe fn move_pages(_: *mut u8, _: *mut u8, _: usize) -> Move {
+    Move::Refused
 }
 
 /// Puts a mapping of ours in the place of another of the same length. False if the kernel refuses.

@@ -18,7 +18,7 @@
 use std::ptr::NonNull;
 
 use crate::cells::{Cells, Zeroed};
-use crate::os::{self, OutOfAddressSpace, PAGE_BYTES};
+use crate::os::{self, Move, OutOfAddressSpace, PAGE_BYTES};
 use crate::range::{Bin, LARGE_BYTES, Links};
 use crate::sample::{Sample, SampleCell};
 use crate::sync::{AcqRel, Acquire, AtomicU32, AtomicU64, AtomicUsize, Relaxed};
@@ -133,7 +133,7 @@ impl Spans {
                 free: Bin::default(),
                 cut: AtomicUsize::new(0),
                 writable: AtomicUsize::new(0),
-                records: Cells::reserve(1 << (region_bits - span_bits))?,
+                records: Cells::reserve_asleep(1 << (region_bits - span_bits))?,
             });
         }
         Ok(Self {
@@ -222,11 +222,13 @@ impl Spans {
         let record = self.record(span);
         record.sample.clear();
         let dirty = record.dirty.load(Relaxed) as usize;
-        if moved > 0 {
-            self.forget_from(span, moved);
+        if moved > 0 || !self.keeps(dirty) {
             record.dirty.store(0, Relaxed);
-        } else if !self.keeps(dirty) {
-            self.forget_from(span, 0);
+            // SAFETY: pages of the span, which nobody uses.
+            unsafe { os::renew_pages(span.block.as_ptr(), dirty.max(moved)) };
+            if region.span_bits < HUGE_PAGE_BITS {
+                os::no_huge_pages(span.block, dirty.max(moved));
+            }
         }
         region.free.push(span.nth + 1, &Free(&region.records));
     }
@@ -247,18 +249,20 @@ impl Spans {
     }
 
     /// Moves the first bytes of a block to a span of another size. Says how many are gone from the old one, because
-    /// their pages were moved.
-    pub(crate) fn move_to(&self, from: &Span, to: &Span, bytes: usize) -> usize {
+    /// their pages were moved. `None` if the new span was lost: nothing is moved, and it is never to be used.
+    pub(crate) fn move_to(&self, from: &Span, to: &Span, bytes: usize) -> Option<usize> {
         if bytes >= MOVED_BYTES && to.dirty == 0 {
             let whole = bytes.next_multiple_of(PAGE_BYTES);
             // SAFETY: two different spans, both at least this long; nobody else uses either.
-            if unsafe { os::move_pages(from.block.as_ptr(), to.block.as_ptr(), whole) } {
-                return whole;
+            match unsafe { os::move_pages(from.block.as_ptr(), to.block.as_ptr(), whole) } {
+                Move::Done => return Some(whole),
+                Move::Refused => {}
+                Move::Lost => return None,
             }
         }
         // SAFETY: as above.
         unsafe { from.block.copy_to_nonoverlapping(to.block, bytes) };
-        0
+        Some(0)
     }
 
     /// Every sample there is, as seen in passing.
@@ -306,7 +310,9 @@ impl Region {
             }
             let step = (STEP_BYTES >> self.span_bits).clamp(1, self.records.len() - writable);
             let at = self.block(writable as u32);
-            if !os::make_writable(at.as_ptr(), step << self.span_bits) {
+            if !self.records.wake(writable, writable + step)
+                || !os::make_writable(at.as_ptr(), step << self.span_bits)
+            {
                 return None;
             }
             // Whoever else did the same made the same spans writable.
@@ -416,7 +422,7 @@ mod tests {
             let small = taken(&spans, size);
             fill(&small, size, 9);
             let large = taken(&spans, 2 * size + 1);
-            let moved = spans.move_to(&small, &large, size);
+            let moved = spans.move_to(&small, &large, size).expect("nobody else maps anything here");
             assert_eq!(moved, if size >= MOVED_BYTES { size } else { 0 });
             assert!(bytes(&large, size).iter().all(|&byte| byte == 9));
             assert!(bytes(&large, 2 * size)[size..].iter().all(|&byte| byte == 0));
@@ -424,7 +430,29 @@ mod tests {
                 assert!(bytes(&small, size).iter().all(|&byte| byte == 0), "its pages are gone");
             }
             spans.give_back(&small, moved);
+            // And again, out of a span whose pages came from elsewhere, with some of its own behind them.
+            fill(&large, 2 * size, 8);
+            spans.put(&large, &sample(2 * size));
+            let larger = taken(&spans, 4 * size + 1);
+            let moved = spans.move_to(&large, &larger, 2 * size).expect("nobody else maps anything here");
+            assert!(bytes(&larger, 2 * size).iter().all(|&byte| byte == 8));
+            spans.give_back(&large, moved);
         }
+    }
+
+    #[test]
+    fn what_a_program_did_to_pages_that_go_back_is_undone() {
+        let (spans, _reservation) = spans();
+        let span = taken(&spans, 4 << 20);
+        fill(&span, 4 << 20, 1);
+        // SAFETY: pages of the span.
+        let failed = unsafe { libc::mprotect(span.block.as_ptr().cast(), 4 << 20, libc::PROT_READ) };
+        assert_eq!(failed, 0);
+        spans.give_back(&span, 0);
+        let again = taken(&spans, 4 << 20);
+        assert_eq!(again.block, span.block);
+        fill(&again, 4 << 20, 2);
+        spans.give_back(&again, 0);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::ffi::{c_int, c_void};
 
 use plimsoll_heap::malloc::{Inner, Malloc, modules_changed};
 
-use crate::next::{Next, next};
+use crate::next::{Next, next, usable_size_as_before};
 
 /// The program's heap.
 pub(crate) static HEAP: Malloc<Next> = Malloc::new(Next);
@@ -73,6 +73,16 @@ pub(crate) unsafe extern "C" fn memalign(align: usize, size: usize) -> *mut c_vo
 /// aligned_alloc(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
+    type AlignedAlloc = unsafe extern "C" fn(usize, usize) -> *mut c_void;
+    if !align.is_power_of_two() {
+        // The next one's own affair too, and another than that of its `memalign`.
+        let function = next(c"aligned_alloc");
+        // SAFETY: a function of that name has this type.
+        if let Some(function) = unsafe { std::mem::transmute::<*mut (), Option<AlignedAlloc>>(function) } {
+            // SAFETY: as above.
+            return unsafe { function(align, size) };
+        }
+    }
     // SAFETY: as above.
     unsafe { memalign(align, size) }
 }
@@ -116,6 +126,9 @@ pub(crate) unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
 /// malloc_usable_size(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
+    if !HEAP.is_sample(block.cast()) {
+        return usable_size_as_before(block.cast());
+    }
     // SAFETY: as above.
     unsafe { HEAP.usable_size(block.cast()) }
 }

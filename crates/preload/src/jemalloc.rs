@@ -36,10 +36,34 @@ jemalloc! {
     /// How many bytes a block has.
     sallocx c"sallocx" (block, _flags: c_int) -> usize, HEAP.usable_size(block.cast());
     /// Resizes a block.
-    rallocx c"rallocx" (block, size: usize, _flags: c_int) -> *mut c_void, HEAP.realloc(block.cast(), size).cast();
+    rallocx c"rallocx" (block, size: usize, flags: c_int) -> *mut c_void, resized(block, size, flags);
     /// Resizes a block where it is, if that can be, and says how many bytes it then has: that it stays as it was is an
     /// answer too.
     xallocx c"xallocx" (block, _size: usize, _extra: usize, _flags: c_int) -> usize, HEAP.usable_size(block.cast());
+}
+
+/// A sample with another size. What flags ask for, an alignment or zeros, only jemalloc knows: with any the block
+/// becomes one of jemalloc's, and no sample.
+///
+/// # Safety
+/// The block is the program's, and given up.
+unsafe fn resized(block: *mut c_void, size: usize, flags: c_int) -> *mut c_void {
+    type Mallocx = unsafe extern "C" fn(usize, c_int) -> *mut c_void;
+    static MALLOCX: Lookup = Lookup::new(c"mallocx");
+    // SAFETY: a function of that name has this type; both blocks are at least as long as what is copied.
+    unsafe {
+        match std::mem::transmute::<*mut (), Option<Mallocx>>(MALLOCX.get()) {
+            Some(mallocx) if flags != 0 => {
+                let to = mallocx(size, flags);
+                if !to.is_null() {
+                    to.copy_from_nonoverlapping(block, HEAP.usable_size(block.cast()).min(size));
+                    HEAP.free(block.cast());
+                }
+                to
+            }
+            _ => HEAP.realloc(block.cast(), size).cast(),
+        }
+    }
 }
 
 /// A function of the next allocator, looked up once.

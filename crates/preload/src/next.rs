@@ -7,6 +7,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
 use plimsoll_heap::malloc::Inner;
@@ -28,6 +29,8 @@ static USABLE_SIZE: AtomicPtr<()> = AtomicPtr::new(first::usable_size as *mut ()
 
 /// What `MEMALIGN` is made of where the next allocator has no such function.
 static POSIX_MEMALIGN: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+/// The `malloc_usable_size` that the program would have called, whosever it is.
+static USABLE_SIZE_OF_PROGRAM: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 /// The functions behind those that first look whether a block is of the [`Nursery`].
 static PLAIN_FREE: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 static PLAIN_REALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
@@ -119,9 +122,17 @@ fn look_up() {
     pointers.iter().zip(nursery).for_each(|(pointer, function)| pointer.store(function, Relaxed));
     let names = [c"malloc", c"calloc", c"realloc", c"memalign", c"free", c"malloc_usable_size"];
     let mut found = names.map(next);
-    if found[3].is_null() {
-        POSIX_MEMALIGN.store(next(c"posix_memalign"), Relaxed);
+    USABLE_SIZE_OF_PROGRAM.store(found[5], Relaxed);
+    // An allocator that lacks one of the rarer functions leaves those to libc, which knows nothing of its blocks.
+    let allocator = object(found[0]);
+    if object(found[3]) != allocator {
+        let posix_memalign = next(c"posix_memalign");
+        let is_its_own = object(posix_memalign) == allocator;
+        POSIX_MEMALIGN.store(if is_its_own { posix_memalign } else { std::ptr::null_mut() }, Relaxed);
         found[3] = by_posix_memalign as *mut ();
+    }
+    if object(found[5]) != allocator {
+        found[5] = unknown_size as *mut ();
     }
     if NURSERY.used() > 0 {
         PLAIN_REALLOC.store(found[2], Relaxed);
@@ -138,6 +149,34 @@ fn look_up() {
 pub(crate) fn next(name: &CStr) -> *mut () {
     // SAFETY: a lookup by a name that ends with a zero.
     unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) }.cast()
+}
+
+/// The library that a function is in.
+pub(crate) fn object(function: *mut ()) -> Option<usize> {
+    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
+    // SAFETY: the call takes any address, and says whether it wrote to the struct.
+    unsafe {
+        let found = !function.is_null() && libc::dladdr(function as *const c_void, info.as_mut_ptr()) != 0;
+        found.then(|| info.assume_init().dli_fbase.addr())
+    }
+}
+
+/// What the program would be told without us: see [`USABLE_SIZE_OF_PROGRAM`].
+pub(crate) fn usable_size_as_before(block: *mut u8) -> usize {
+    if USABLE_SIZE.load(Relaxed) == first::usable_size as *mut () {
+        look_up();
+    }
+    let function = USABLE_SIZE_OF_PROGRAM.load(Relaxed);
+    if function.is_null() || NURSERY.holds(block) {
+        // SAFETY: the caller's block is one of the allocator's, or null.
+        return unsafe { Next.usable_size(block) };
+    }
+    call!(USABLE_SIZE_OF_PROGRAM as UsableSize, block)
+}
+
+/// Of an allocator that does not say how large its blocks are: none of them ever seems to grow.
+unsafe extern "C" fn unknown_size(_: *mut u8) -> usize {
+    usize::MAX
 }
 
 unsafe extern "C" fn by_posix_memalign(align: usize, size: usize) -> *mut u8 {

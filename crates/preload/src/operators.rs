@@ -8,12 +8,11 @@
 //! in assembly, which leave no function to pass through. Each symbol jumps through a pointer that first leads to the
 //! lookup, as in [`next`](crate::next).
 
-use std::ffi::{CStr, c_void};
-use std::mem::MaybeUninit;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use crate::exports::HEAP;
-use crate::next::next;
+use crate::next::{next, object};
 
 /// How many operators there are.
 const COUNT: usize = 20;
@@ -166,16 +165,6 @@ fn find(symbol: &str) -> *mut () {
         }
     }
     std::ptr::null_mut()
-}
-
-/// Where the library is that a function is in.
-fn object(function: *mut ()) -> Option<usize> {
-    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
-    // SAFETY: the call takes any address, and says whether it wrote to the struct.
-    unsafe {
-        let found = !function.is_null() && libc::dladdr(function as *const c_void, info.as_mut_ptr()) != 0;
-        found.then(|| info.assume_init().dli_fbase.addr())
-    }
 }
 
 /// Without a next operator: by the next `malloc`'s means. There is nobody who could throw.

@@ -34,8 +34,8 @@ pub(crate) struct Held {
     end: Option<OwnedFd>,
     /// It has ended, or runs another program now.
     pub(crate) ended: bool,
-    /// How many samples there were when it was last written.
-    pub(crate) written: Option<u64>,
+    /// What it was when it was last written.
+    pub(crate) written: Option<State>,
     /// The memfd, for those who ask.
     tables: OwnedFd,
 }
@@ -137,6 +137,10 @@ impl Images {
     /// The tables of the programs that ran under the same pid before, and are not known to have ended.
     pub(crate) fn before(&self, key: u64) -> Vec<u64> {
         let Some(latest) = self.held.get(&key) else { return Vec::new() };
+        // What cannot be seen from here has a number that others may have too.
+        if latest.end.is_none() {
+            return Vec::new();
+        }
         let before = self.held.range(..key).filter(|(_, held)| held.pid == latest.pid && !held.ended);
         before.map(|(&key, _)| key).collect()
     }
@@ -165,7 +169,15 @@ impl Images {
     }
 }
 
+/// How many samples were taken, and what lived: if neither changed, nothing did.
+pub(crate) type State = (u64, Bytes);
+
 impl Held {
+    /// What it is now.
+    pub(crate) fn state(&self) -> State {
+        (self.image.samples(), self.image.live())
+    }
+
     /// Readable when the process has ended.
     pub(crate) fn end(&self) -> Option<BorrowedFd<'_>> {
         self.end.as_ref().map(AsFd::as_fd)

@@ -99,10 +99,10 @@ impl Kept {
 
     /// Writes the tables of an image as they are, and says in which file they, or older ones, are now.
     pub(crate) fn write(&mut self, key: u64, held: &mut Held) -> Option<PathBuf> {
-        let samples = held.image.samples();
+        let state = held.state();
         let file = self.file(key, held.pid)?;
         match self.output.replace(&file, |out| held.image.save(out)) {
-            Ok(()) => held.written = Some(samples),
+            Ok(()) => held.written = Some(state),
             Err(error) => self.fail(error),
         }
         held.written.is_some().then_some(file)
@@ -115,7 +115,7 @@ impl Kept {
         }
     }
 
-    /// Writes what has new samples: the program's tables, then the others by turns as far as the time goes.
+    /// Writes what has changed: the program's tables, then the others by turns as far as the time goes.
     pub(crate) fn write_changed(&mut self, images: &mut Images) {
         let started = Instant::now();
         let mut keys = images.keys();
@@ -129,8 +129,7 @@ impl Kept {
                 return;
             }
             let Some(held) = images.get_mut(key) else { continue };
-            let samples = held.image.samples();
-            if held.written != Some(samples) && (is_main || samples > 0) {
+            if held.written != Some(held.state()) && (is_main || held.image.samples() > 0) {
                 self.write(key, held);
             }
         }

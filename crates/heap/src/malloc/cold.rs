@@ -115,14 +115,14 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Moves a block's first bytes to another place. Says how many are gone from this one.
-    fn move_to(&self, to: &Self, bytes: usize) -> usize {
+    /// Moves a block's first bytes to another place. Says how many are gone from this one; `None` if the other was lost.
+    fn move_to(&self, to: &Self, bytes: usize) -> Option<usize> {
         if let (Self::Span(spans, from), Self::Span(_, to)) = (self, to) {
             return spans.move_to(from, to, bytes);
         }
         // SAFETY: two different places, both at least this large.
         unsafe { self.block().copy_to_nonoverlapping(to.block(), bytes) };
-        0
+        Some(0)
     }
 }
 
@@ -247,9 +247,13 @@ pub(super) unsafe extern "C" fn realloc<I: Inner>(block: *mut u8, size: usize, h
         return unsafe { heap.realloc_unsampled(block, size) };
     };
     if size == 0 {
-        // SAFETY: as above.
-        unsafe { free(block, heap) };
-        return std::ptr::null_mut();
+        // What that is to the allocator behind: most free the block and answer null, some with a new block.
+        // SAFETY: as above; and a block that the allocator behind gave out just now.
+        return unsafe {
+            free(block, heap);
+            let empty = heap.inner.malloc(1);
+            if empty.is_null() { empty } else { heap.inner.realloc(empty, 0) }
+        };
     }
     let errno = Errno::now();
     engine.go_home();
@@ -271,8 +275,9 @@ pub(super) unsafe extern "C" fn realloc<I: Inner>(block: *mut u8, size: usize, h
         let wanted = Wanted { size: room_for(old_size, size), align: ALIGN, zeroed: false };
         Place::take(engine, thread, wanted)
     });
-    if let Some(to) = to {
-        let moved = place.move_to(&to, copied);
+    if let Some(to) = to
+        && let Some(moved) = place.move_to(&to, copied)
+    {
         engine.resized(&before, &after);
         to.put(&after);
         place.give_back(engine, moved);

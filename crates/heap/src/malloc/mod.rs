@@ -33,6 +33,13 @@ const NOWHERE: usize = 1 << 63;
 /// What every block is aligned to, as C's standard types need it.
 const ALIGN: usize = 16;
 
+/// How far an allocation counts. One above the most that there can be will be refused; counted as it is it would be
+/// less than nothing, and its thread without samples until all of it was made up for.
+#[inline(always)]
+const fn counted(size: usize) -> usize {
+    size & isize::MAX.cast_unsigned()
+}
+
 /// The allocator behind, as C knows it.
 ///
 /// # Safety
@@ -81,7 +88,7 @@ impl<I: Inner> Malloc<I> {
     /// malloc(3).
     #[inline(always)]
     pub unsafe fn malloc(&self, size: usize) -> *mut u8 {
-        if thread::with(|thread| thread.counts_out(size)) {
+        if thread::with(|thread| thread.counts_out(counted(size))) {
             // SAFETY: the caller's promise is handed on.
             return unsafe { cold::malloc(size, self) };
         }
@@ -93,7 +100,7 @@ impl<I: Inner> Malloc<I> {
     #[inline(always)]
     pub unsafe fn calloc(&self, count: usize, size: usize) -> *mut u8 {
         if let Some(bytes) = count.checked_mul(size)
-            && thread::with(|thread| thread.counts_out(bytes))
+            && thread::with(|thread| thread.counts_out(counted(bytes)))
         {
             // SAFETY: the caller's promise is handed on.
             return unsafe { cold::calloc(bytes, self) };
@@ -105,7 +112,7 @@ impl<I: Inner> Malloc<I> {
     /// memalign(3), with an alignment that is a power of two.
     #[inline(always)]
     pub unsafe fn memalign(&self, align: usize, size: usize) -> *mut u8 {
-        if thread::with(|thread| thread.counts_out(size)) {
+        if thread::with(|thread| thread.counts_out(counted(size))) {
             // SAFETY: the caller's promise is handed on.
             return unsafe { cold::memalign(align, size, self) };
         }
@@ -144,7 +151,7 @@ impl<I: Inner> Malloc<I> {
     unsafe fn realloc_unsampled(&self, block: *mut u8, size: usize) -> *mut u8 {
         // SAFETY: the caller's promise is handed on.
         let old_size = unsafe { self.inner.usable_size(block) };
-        if size > old_size && thread::with(|thread| thread.counts_out(size - old_size)) {
+        if size > old_size && thread::with(|thread| thread.counts_out(counted(size - old_size))) {
             // SAFETY: as above, with what the block has room for.
             return unsafe { cold::grow(block, old_size, size, self) };
         }
@@ -156,7 +163,7 @@ impl<I: Inner> Malloc<I> {
     /// its block; else null, and the other function is to be asked.
     #[inline(always)]
     pub fn sampled(&self, size: usize, align: usize) -> *mut u8 {
-        if thread::with(|thread| thread.counts_out(size)) {
+        if thread::with(|thread| thread.counts_out(counted(size))) {
             cold::only_sampled(size, align)
         } else {
             std::ptr::null_mut()

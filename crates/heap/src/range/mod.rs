@@ -128,6 +128,8 @@ impl Range {
         bytes: usize,
         wanted_bytes: usize,
     ) -> Result<Self, OutOfAddressSpace> {
+        // Slots are taken here and there, and their neighbours are not to become resident with them.
+        os::no_huge_pages(start, bytes);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         // Each shard may leave a started chunk of every size: a small range can't afford many.
         let shards_max = SHARDS_MAX.min(bytes / CHUNK_BYTES / CLASSES).max(1);

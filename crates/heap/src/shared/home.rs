@@ -242,14 +242,19 @@ impl Shared {
             self.memory.replace_by(&file)?;
             Ok(file)
         });
-        if copied.is_err()
-            && let Ok(private) = os::map_zeroed(self.memory.bytes())
-        {
-            self.copy_used(engine, private);
-            // SAFETY: a mapping of ours takes the place of another of the same length.
-            unsafe { os::move_mapping(private, self.memory.start(), self.memory.bytes()) };
+        if copied.is_err() && !self.copy_unseen(engine) {
+            // What lives goes on being counted in the parent's tables; nothing is added to it.
+            sampler::stop();
         }
         copied
+    }
+
+    /// Puts a copy in the place of the parent's tables that nobody else can see. False if there is no memory.
+    fn copy_unseen(&self, engine: &Engine) -> bool {
+        let Ok(private) = os::map_zeroed(self.memory.bytes()) else { return false };
+        self.copy_used(engine, private);
+        // SAFETY: a mapping of ours takes the place of another of the same length.
+        unsafe { os::move_mapping(private, self.memory.start(), self.memory.bytes()) }
     }
 
     /// Copies what is in use of each table. The parent may be writing meanwhile: what lives is counted anew afterwards,
