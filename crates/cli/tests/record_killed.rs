@@ -67,7 +67,7 @@ fn bytes_of(profile: &Profile, function: &str) -> u64 {
     profile.stacks().iter().filter(has).map(|stack| stack.live().bytes).sum()
 }
 
-/// Proves D4. The program is killed: the recorder ends with 128 + 9, and the profile has all that it held.
+/// The program is killed: the recorder ends with 128 + 9, and the profile has all that it held.
 #[test]
 fn a_killed_program_leaves_all_that_it_held() {
     let steady = programs::compiled("steady.c", "steady", &["-g"]);
@@ -97,7 +97,7 @@ fn a_killed_program_leaves_all_that_it_held() {
     let _ = std::fs::remove_dir_all(folder);
 }
 
-/// Proves D4. Both are killed at once: the file is the one of at most a second before.
+/// Both are killed at once: the file is the one of at most a second before.
 #[test]
 fn a_killed_recorder_leaves_what_is_older_than_a_second() {
     let steady = programs::compiled("steady.c", "steady", &["-g"]);

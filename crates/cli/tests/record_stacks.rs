@@ -37,7 +37,7 @@ fn stacks_of_a_stripped_program_reach_its_first_function() {
     is_complete("stripped C++", &recorded("stripped", &program, &[], 3));
 }
 
-/// Proves D1. Every sample that a program takes is followed to its end, in threads, children and signal handlers: what
+/// Every sample that a program takes is followed to its end, in threads, children and signal handlers: what
 /// it holds is what is live, to the byte.
 #[test]
 fn what_lives_is_what_the_program_holds() {
@@ -58,7 +58,7 @@ fn what_lives_is_what_the_program_holds() {
     }
 }
 
-/// Proves D1. The first thing that `report` names is the function of Python that keeps the memory, with file and line.
+/// The first thing that `report` names is the function of Python that keeps the memory, with file and line.
 #[test]
 fn a_python_service_that_leaks_is_named_by_function_and_line() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/leaking_service.py");

@@ -47,7 +47,6 @@ fn on_path(name: &str) -> PathBuf {
     programs::on_path(name)
 }
 
-/// Proves D4.
 #[test]
 fn ls() {
     is_unchanged("ls", &on_path("ls"), &["-laR", "/usr/lib/x86_64-linux-gnu", "/nowhere"]);

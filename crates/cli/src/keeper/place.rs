@@ -82,7 +82,7 @@ impl Place {
     }
 
     /// Unpacks the library, unless the same is there. It stays when we end: who was started with it may start others.
-    pub(crate) fn library(&self, bytes: &[u8]) -> Result<PathBuf, Failure> {
+    pub(crate) fn unpack(&self, bytes: &[u8]) -> Result<PathBuf, Failure> {
         let mut hasher = DefaultHasher::new();
         hasher.write(bytes);
         let path = self.directory.join(format!("preload-{:016x}.so", hasher.finish()));

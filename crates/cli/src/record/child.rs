@@ -31,7 +31,7 @@ const PYTHON_MALLOC: &str = "PYTHONMALLOC";
 /// What the program finds in its environment besides what we found.
 pub(crate) struct Additions<'a> {
     /// The library that goes before the program.
-    pub(crate) library: &'a Path,
+    pub(crate) preload: &'a Path,
     pub(crate) socket: &'a Path,
     pub(crate) sample: Sample,
     /// Let Python take its objects from `malloc`.
@@ -165,7 +165,7 @@ fn environment(additions: &Additions<'_>) -> Vec<CString> {
         (RECORD, additions.socket.as_os_str().to_owned()),
         (SAMPLE, additions.sample.to_string().into()),
     ];
-    let mut list = additions.library.as_os_str().to_owned();
+    let mut list = additions.preload.as_os_str().to_owned();
     if let Some(before) = std::env::var_os(PRELOAD).filter(|before| !before.is_empty()) {
         list.push(":");
         list.push(before);

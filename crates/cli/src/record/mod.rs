@@ -128,7 +128,7 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     }
     let mut output = Output::open(asked, &program.name)?;
     let place = Place::open()?;
-    let library = place.library(LIBRARY)?;
+    let preload = place.unpack(LIBRARY)?;
     let post = Post::open(&place)?;
     let python_malloc = wants_python_malloc(&program, matches.get_flag("keep-pymalloc"));
     if python_malloc {
@@ -138,7 +138,7 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         );
     }
     let signals = Signals::block()?;
-    let additions = Additions { library: &library, socket: post.path(), sample, python_malloc };
+    let additions = Additions { preload: &preload, socket: post.path(), sample, python_malloc };
     let child = Child::start(&program, &command, &additions, signals.before())?;
     output.started(asked, &program.name, child.pid());
     let what = format!("{} (pid {})", program.name, child.pid());

@@ -29,7 +29,7 @@ impl Folder {
 
     /// Compiles a library of functions that call each other, with frames of so many words. No two are alike in where
     /// their calls are, or nobody could tell them apart.
-    fn library(&self, name: &str, words: usize) -> CString {
+    fn build(&self, name: &str, words: usize) -> CString {
         let shift = format!("__asm__ volatile(\"{}\");", "nop;".repeat(words % 16));
         let source = format!(
             "typedef void (*Look)(void);
@@ -110,7 +110,7 @@ impl Drop for Library {
 fn a_library_is_followed_as_soon_as_it_is_there() {
     let _turn = turn();
     let folder = Folder::new("followed");
-    let path = folder.library("one", 11);
+    let path = folder.build("one", 11);
     with_tally(|tally| {
         Library::open(&path).enter();
         // Fifteen levels of `middle` with `inner` in each, and `enter` itself.
@@ -143,7 +143,7 @@ fn in_the_place_of(first: &CStr, second: &CStr, try_it: impl Fn(&dyn Fn(), &dyn 
 fn after_dlclose_rules_can_be_forgotten() {
     let _turn = turn();
     let folder = Folder::new("forgotten");
-    let (small, large) = (folder.library("small", 5), folder.library("large", 23));
+    let (small, large) = (folder.build("small", 5), folder.build("large", 23));
     in_the_place_of(&small, &large, |one, other| {
         with_tally(|tally| {
             one();
@@ -160,7 +160,7 @@ fn after_dlclose_rules_can_be_forgotten() {
 fn a_library_in_the_place_of_another_is_noticed() {
     let _turn = turn();
     let folder = Folder::new("noticed");
-    let (small, large) = (folder.library("small", 6), folder.library("large", 29));
+    let (small, large) = (folder.build("small", 6), folder.build("large", 29));
     in_the_place_of(&small, &large, |one, other| {
         with_tally(|tally| {
             one();
@@ -184,7 +184,7 @@ fn what_is_found_is_recorded() {
     let of_list = records.read();
     assert!(of_list.iter().any(|module| module.path.contains("libc.so") && module.build_id.len() == 40));
     let folder = Folder::new("recorded");
-    let path = folder.library("recorded", 7);
+    let path = folder.build("recorded", 7);
     let library = Library::open(&path);
     let address = library.enter_address().addr() as u64;
     with_tally(|_| library.enter());
