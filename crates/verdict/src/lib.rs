@@ -21,6 +21,7 @@ mod diff;
 pub mod flamegraph;
 pub mod html;
 pub mod json;
+pub mod judge;
 pub mod library;
 mod metric;
 pub mod pprof;

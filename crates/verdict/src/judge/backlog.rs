@@ -1,0 +1,125 @@
+//! More comes than goes: a queue whose reader is too slow, or a leak beside healthy objects of the same line and age.
+//!
+//! Old ones die here, so the flow alone does not tell. What does: their number rises evenly while no more are born than
+//! before, so each lives longer and longer. Where load rises, more are born; where a cache fills, the rise slows down.
+
+use std::time::Duration;
+
+use super::flow::Past;
+use super::rules::{CONFIRMED_PART, Conditions, Finding, Gates, RATE_MIN_PER_S, spoken};
+use super::statistics;
+use super::verdict::{Evidence, Kind, Rate, State};
+
+/// The line from which on objects are counted: the youngest that has a past.
+const LINE: usize = 1;
+/// The last part of the time, which is looked at: what has a lifetime has settled by then.
+const SETTLED_PART: f64 = 0.4;
+/// Each half of that must rise by as many standard errors.
+const HALF_ERRORS_MIN: f64 = 2.5;
+/// Both together by as many.
+const ERRORS_MIN: f64 = 5.0;
+/// The second half rises by at least this part of what the first does.
+const EVEN_PART_MIN: f64 = 0.75;
+/// No more may be born in the second half than so many times those of the first.
+const BIRTHS_MAX: f64 = 1.15;
+/// Blocks of time; in so many of them the least number must be above that of the one before.
+const BLOCKS: usize = 8;
+const RISES_MIN: usize = 6;
+/// The number rises to at least so many times what it was when the window began.
+const RISE_MIN: f64 = 1.3;
+const LOAD_MAX: f64 = 1.25;
+
+/// What is said of a group of stacks as to a backlog.
+pub(super) fn judge(past: Past<'_>, conditions: &Conditions) -> Finding {
+    let Some(seen) = look(past, conditions) else { return Finding::nothing(past) };
+    let state = if conditions.is_warming(past) {
+        State::Warming
+    } else if seen.gates.passed() {
+        let before = past.until(past.begin_s() + (past.end_s() - past.begin_s()) * CONFIRMED_PART);
+        let persists = look(before, conditions).is_some_and(|it| it.gates.passed());
+        if persists { State::Confirmed } else { State::Suspect }
+    } else {
+        State::Steady
+    };
+    Finding { state, is_open: false, growth: seen.growth, evidence: seen.evidence }.with_gates(seen.gates)
+}
+
+impl Finding {
+    fn with_gates(mut self, gates: Gates) -> Finding {
+        self.evidence.gates = gates.0;
+        self
+    }
+}
+
+struct Seen {
+    growth: Rate,
+    gates: Gates,
+    evidence: Evidence,
+}
+
+fn look(past: Past<'_>, conditions: &Conditions) -> Option<Seen> {
+    let observed_s = past.end_s() - past.begin_s();
+    let from_s = past.begin_s() + observed_s * SETTLED_PART;
+    let parts = past.parts(from_s, BLOCKS);
+    let (from, middle, end) = (parts[0], parts[BLOCKS / 2], past.last);
+    if parts.windows(2).any(|it| it[0] == it[1]) {
+        return None;
+    }
+    let rise = |a: usize, b: usize| past.live(LINE, b) as f64 - past.live(LINE, a) as f64;
+    let error =
+        |a: usize, b: usize| ((past.promoted(LINE, a, b) + past.died(LINE, a, b)) as f64).sqrt().max(1.0);
+    let (first, second) = (rise(from, middle), rise(middle, end));
+    let mut gates = Gates::default();
+    gates.test(
+        "rise",
+        first >= HALF_ERRORS_MIN * error(from, middle)
+            && second >= HALF_ERRORS_MIN * error(middle, end)
+            && first + second >= ERRORS_MIN * error(from, end)
+            && past.live(LINE, end) as f64 >= RISE_MIN * past.live(LINE, from) as f64,
+        format!(
+            "{} sampled objects at {}, {} in the middle, {} now",
+            past.live(LINE, from),
+            spoken(past.at_s(from)),
+            past.live(LINE, middle),
+            past.live(LINE, end)
+        ),
+    );
+    gates.test("even rise", second >= EVEN_PART_MIN * first, format!("{first:.0}, then {second:.0}"));
+    let least: Vec<u64> =
+        parts.windows(2).map(|it| (it[0]..=it[1]).map(|at| past.live(LINE, at)).min().unwrap_or(0)).collect();
+    let rises = least.windows(2).filter(|it| it[1] > it[0]).count();
+    gates.test(
+        "never less",
+        rises >= RISES_MIN,
+        format!("the least number rose {rises} times in {BLOCKS} blocks of time"),
+    );
+    let births = |a: usize, b: usize| {
+        let born = past.allocated_objects(b).saturating_sub(past.allocated_objects(a));
+        born as f64 / (past.at_s(b) - past.at_s(a)).max(1e-9)
+    };
+    let more = births(middle, end) / births(from, middle).max(1e-9);
+    gates.test("births", more <= BIRTHS_MAX, format!("{more:.2} times as many in the second half"));
+    let load = conditions.load.last_octave;
+    gates.test("load", load < LOAD_MAX, format!("{load:.2} times as much work as in the octave before"));
+    let window_s = past.end_s() - past.at_s(from);
+    let per_s = past.bytes(LINE, end).saturating_sub(past.bytes(LINE, from)) as f64 / window_s.max(1e-9);
+    gates.test("size", per_s >= RATE_MIN_PER_S, format!("{per_s:.0} B/s"));
+    let (grew, died) = (past.promoted(LINE, from, end), past.died(LINE, from, end));
+    let spread = 1.96 * error(from, end) / (first + second).max(1.0);
+    let evidence = Evidence {
+        kind: Some(Kind::Backlog),
+        window: Duration::from_secs_f64(window_s.max(0.0)),
+        samples: grew + died,
+        old: Duration::from_secs_f64(past.line_s(LINE).young_s),
+        old_objects: grew,
+        old_deaths: died,
+        death_rate_high_per_s: 0.0,
+        p_value: statistics::imbalance(grew, died),
+        e_value: statistics::e_value(grew, died),
+        slowing: None,
+        gates: Vec::new(),
+    };
+    let growth =
+        Rate { bytes_per_s: per_s, low: per_s * (1.0 - spread).max(0.0), high: per_s * (1.0 + spread) };
+    Some(Seen { growth, gates, evidence })
+}

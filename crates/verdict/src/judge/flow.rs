@@ -1,0 +1,199 @@
+//! What came to a group of stacks, grew old in it and left it, reading by reading.
+//!
+//! The generations of a snapshot are such that between two readings, exactly: what became older than a line is the growth
+//! of the live counts above it plus the deaths there. A *line* is the beginning of a generation. Objects cross it between
+//! two and three times its length after their birth, in blocks of that length.
+
+use plimsoll_core::heap::GENERATIONS;
+
+use super::series::{Series, StackCounts};
+
+/// One group at one reading. Of each line: what is beyond it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Point {
+    live: [u64; GENERATIONS],
+    died: [u64; GENERATIONS],
+    bytes: [u64; GENERATIONS],
+    allocated_objects: u64,
+    live_objects: u64,
+    live_bytes: u64,
+}
+
+/// See the head of this file.
+#[derive(Clone, Debug)]
+pub(crate) struct Flow {
+    points: Vec<Point>,
+    /// When each reading was, in seconds since the process began to be sampled.
+    at_s: Vec<f64>,
+    /// How much coarser sampling was at each reading than at its finest.
+    coarseness: Vec<f64>,
+    epoch_s: f64,
+}
+
+/// Part of a flow: the readings up to one of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Past<'a> {
+    flow: &'a Flow,
+    /// The number of the last reading.
+    pub(crate) last: usize,
+}
+
+impl Flow {
+    /// The flow of `stacks` together.
+    pub(crate) fn of(series: &Series, stacks: &[u32]) -> Flow {
+        let readings = series.readings();
+        let mut points = vec![Point::default(); readings.len()];
+        for stack in stacks {
+            let Some(entries) = series.stacks().get(stack) else { continue };
+            let mut entries = entries.iter().peekable();
+            let mut now: Option<&StackCounts> = None;
+            for (reading, point) in readings.iter().zip(&mut points) {
+                while let Some((_, counts)) = entries.next_if(|(number, _)| *number <= reading.number) {
+                    now = Some(counts);
+                }
+                if let Some(counts) = now {
+                    point.add(counts);
+                }
+            }
+        }
+        let finest = readings.iter().map(|reading| reading.interval_bytes.max(1)).min().unwrap_or(1);
+        Flow {
+            points,
+            at_s: readings.iter().map(|reading| reading.at_s).collect(),
+            coarseness: readings
+                .iter()
+                .map(|reading| reading.interval_bytes.max(1) as f64 / finest as f64)
+                .collect(),
+            epoch_s: readings.last().map_or(1.0, |reading| reading.epoch_s).max(1e-3),
+        }
+    }
+
+    /// All of it.
+    pub(crate) fn whole(&self) -> Past<'_> {
+        Past { flow: self, last: self.points.len().saturating_sub(1) }
+    }
+
+    /// What lived over time, in seconds and bytes.
+    pub(crate) fn history(&self) -> Vec<(f64, u64)> {
+        self.at_s.iter().zip(&self.points).map(|(&at, point)| (at, point.live_bytes)).collect()
+    }
+}
+
+impl Point {
+    fn add(&mut self, counts: &StackCounts) {
+        let (mut live, mut died, mut bytes) = (0, 0, 0);
+        for line in (0..GENERATIONS).rev() {
+            let generation = &counts.generations[line];
+            live += generation.live_samples;
+            died += generation.died_samples;
+            bytes += generation.live_bytes;
+            self.live[line] += live;
+            self.died[line] += died;
+            self.bytes[line] += bytes;
+        }
+        self.allocated_objects += counts.allocated.objects;
+        self.live_objects += counts.live.objects;
+        self.live_bytes += counts.live.bytes;
+    }
+}
+
+impl<'a> Past<'a> {
+    /// The same up to the last reading that is not later than `at_s`.
+    pub(crate) fn until(self, at_s: f64) -> Past<'a> {
+        let last = self.flow.at_s.partition_point(|&at| at <= at_s).saturating_sub(1);
+        Past { last: last.min(self.last), ..self }
+    }
+
+    /// The first reading that is not earlier than `at_s`; the last one if there is none.
+    pub(crate) fn first_from(&self, at_s: f64) -> usize {
+        self.flow.at_s.partition_point(|&at| at < at_s).min(self.last)
+    }
+
+    pub(crate) fn at_s(&self, reading: usize) -> f64 {
+        self.flow.at_s.get(reading).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn begin_s(&self) -> f64 {
+        self.at_s(0)
+    }
+
+    pub(crate) fn end_s(&self) -> f64 {
+        self.at_s(self.last)
+    }
+
+    /// The oldest that something is when it crosses a line, and the longest block in which it does, in seconds.
+    pub(crate) fn line_s(&self, line: usize) -> Line {
+        let block_s = self.flow.epoch_s * (1_u64 << line) as f64;
+        Line { young_s: 2.0 * block_s, old_s: 3.0 * block_s, block_s }
+    }
+
+    /// How many samples crossed a line between two readings.
+    pub(crate) fn promoted(&self, line: usize, from: usize, to: usize) -> u64 {
+        let change = self.live(line, to) as i64 - self.live(line, from) as i64;
+        (change + self.died(line, from, to) as i64).max(0).cast_unsigned()
+    }
+
+    /// The same, each weighed by how coarse sampling was: as many objects, but for a factor.
+    pub(crate) fn promoted_weight(&self, line: usize, from: usize, to: usize) -> f64 {
+        let coarseness = (from..=to).map(|reading| self.flow.coarseness[reading]).sum::<f64>();
+        self.promoted(line, from, to) as f64 * coarseness / (to - from + 1) as f64
+    }
+
+    /// How many died beyond a line between two readings.
+    pub(crate) fn died(&self, line: usize, from: usize, to: usize) -> u64 {
+        let died = |reading: usize| self.flow.points[reading].died[line];
+        died(to).saturating_sub(died(from))
+    }
+
+    /// How many live beyond a line.
+    pub(crate) fn live(&self, line: usize, reading: usize) -> u64 {
+        self.flow.points[reading].live[line]
+    }
+
+    /// How many bytes live beyond a line.
+    pub(crate) fn bytes(&self, line: usize, reading: usize) -> u64 {
+        self.flow.points[reading].bytes[line]
+    }
+
+    pub(crate) fn live_bytes(&self, reading: usize) -> u64 {
+        self.flow.points[reading].live_bytes
+    }
+
+    pub(crate) fn live_objects(&self, reading: usize) -> u64 {
+        self.flow.points[reading].live_objects
+    }
+
+    pub(crate) fn allocated_objects(&self, reading: usize) -> u64 {
+        self.flow.points[reading].allocated_objects
+    }
+
+    /// The least of `value` from each reading on to the last: what it never falls below again.
+    pub(crate) fn lower_envelope(&self, value: impl Fn(usize) -> u64) -> Vec<u64> {
+        let mut envelope: Vec<u64> = (0..=self.last).map(value).collect();
+        let mut least = u64::MAX;
+        for value in envelope.iter_mut().rev() {
+            least = least.min(*value);
+            *value = least;
+        }
+        envelope
+    }
+
+    /// The readings that part the time from `from_s` to the end into `count` blocks: one more than blocks.
+    pub(crate) fn parts(&self, from_s: f64, count: usize) -> Vec<usize> {
+        let (from, width) = (from_s, (self.end_s() - from_s) / count.max(1) as f64);
+        (0..=count)
+            .map(|nth| if nth == count { self.last } else { self.first_from(from + width * nth as f64) })
+            .collect()
+    }
+}
+
+/// When something crosses a line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    /// The youngest that something can be when it does.
+    pub(crate) young_s: f64,
+    /// The oldest.
+    pub(crate) old_s: f64,
+    /// What is born within this time crosses together.
+    pub(crate) block_s: f64,
+}

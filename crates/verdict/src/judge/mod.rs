@@ -1,0 +1,390 @@
+//! Which line leaks, and how that is known.
+//!
+//! Whoever looks at live bytes alone cries wolf: a cache that fills has a perfect slope, and so has a service in the
+//! morning. A sampler knows more: when each sampled object was born, and whether it died. So what is judged is how
+//! allocations grow old. Three kinds of growth leave three different traces, and each has a rule of its own:
+//!
+//! ```text
+//! objects     many grow old, none dies                      objects::judge
+//! container   one block that becomes larger by steps        container::judge
+//! backlog     old ones die, but fewer than come             backlog::judge
+//! process     what is not on the profiled heap              process::judge
+//! ```
+//!
+//! Each rule is a row of gates, and each gate kills one family of false alarms; all that were tried are in the verdict, with
+//! what was found. A site is judged as a line of the program, as a function, and as single stacks, for a leak may hide
+//! behind healthy allocations of the same line.
+//!
+//! The same [`Series`] gives the same [`Verdict`]: no clock is read here. *Undecided* is an answer, and the only honest one
+//! where too little was seen.
+
+mod backlog;
+mod container;
+mod flow;
+mod known;
+mod objects;
+mod places;
+mod process;
+mod rules;
+mod series;
+mod statistics;
+mod verdict;
+mod wire;
+
+use std::time::Duration;
+
+use plimsoll_core::Bytes;
+
+use crate::profile::Profile;
+use flow::Flow;
+use places::{Place, Places};
+use rules::{Conditions, Finding, Load};
+use series::Gap;
+
+pub use known::{Bound, Known, Lifetimes, Suppression};
+pub use series::{Reading, Series, SeriesLimits, StackCounts};
+pub use verdict::{
+    Evidence, Gate, Kind, Outcome, PartChange, ProcessVerdict, Rate, Scope, SiteVerdict, StackFrame, State,
+    ThresholdRule, Verdict,
+};
+pub use wire::{SCHEMA, write};
+
+/// How something is judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Before so much of a process's life has passed, nothing is blamed.
+    pub warm_up: Duration,
+    /// The threshold of the rule that most people use, which is reported beside.
+    pub threshold: Bytes,
+    /// How much memory the process may have, for the forecast.
+    pub limit: Option<Bytes>,
+    /// How many sites that are not blamed are reported.
+    pub sites_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { warm_up: Duration::ZERO, threshold: Bytes::mib(10), limit: None, sites_max: 20 }
+    }
+}
+
+/// A process must have been observed for this long for anything to be said.
+const OBSERVED_MIN_S: f64 = 5.0;
+/// And that often.
+const READINGS_MIN: usize = 12;
+/// The most sites that a verdict has.
+const BLAMED_MAX: usize = 100;
+
+/// Judges what was seen. `names` is the latest profile of the same process, in which the stacks have the numbers that they
+/// have in the series; stacks that are not in it cannot be named and are judged alone.
+///
+/// Takes time in proportion to the entries of the series; allocates some hundred bytes for each of its stacks and readings.
+pub fn judge(series: &Series, names: Option<&Profile>, known: &Known, options: &Options) -> Verdict {
+    let has_heap = series.readings().iter().any(|reading| reading.has_stacks);
+    let places = Places::of(series, names);
+    let from_birth =
+        series.readings().first().is_some_and(|first| first.at_s <= 4.0 * first.epoch_s.max(0.25));
+    let conditions = Conditions {
+        from_birth,
+        warm_up_s: options.warm_up.as_secs_f64(),
+        sites: places.lines().len(),
+        load: load(series),
+    };
+    let mut sites = judge_sites(series, &places, &conditions);
+    for site in &mut sites {
+        excuse(site, series, known);
+        site.limit_in = limit_in(site.growth, series, options);
+    }
+    sites.sort_by(|a, b| {
+        let key = |it: &SiteVerdict| (it.state.is_blamed(), it.is_open);
+        key(b)
+            .cmp(&key(a))
+            .then(b.growth.bytes_per_s.total_cmp(&a.growth.bytes_per_s))
+            .then(a.function.cmp(&b.function))
+    });
+    let blamed = sites.iter().filter(|site| site.state.is_blamed()).count();
+    sites.truncate(blamed.min(BLAMED_MAX) + options.sites_max);
+    let process = process::judge(series, has_heap);
+    conclude(series, has_heap, sites, process, options, &places)
+}
+
+/// Lifetimes that were seen to end in this series, to be remembered for the next run.
+pub fn lifetimes(series: &Series, names: Option<&Profile>) -> Lifetimes {
+    let places = Places::of(series, names);
+    let mut lifetimes = Lifetimes::default();
+    for place in places.lines() {
+        let flow = Flow::of(series, &place.stacks);
+        let past = flow.whole();
+        let oldest =
+            (1..plimsoll_core::heap::GENERATIONS).rev().find(|&line| past.died(line, 0, past.last) > 0);
+        if let Some(line) = oldest {
+            lifetimes.saw(&place.key(), Duration::from_secs_f64(past.line_s(line).young_s));
+        }
+    }
+    lifetimes
+}
+
+/// Judges each line; then each function none of whose lines is blamed; then each stack of the lines that are not.
+fn judge_sites(series: &Series, places: &Places<'_>, conditions: &Conditions) -> Vec<SiteVerdict> {
+    let mut sites: Vec<SiteVerdict> = Vec::new();
+    let mut unblamed: Vec<&Place> = Vec::new();
+    for place in places.lines() {
+        let flow = Flow::of(series, &place.stacks);
+        let site = site_of(places, place, Scope::Line, &flow, assess(&flow, conditions));
+        if !site.state.is_blamed() {
+            unblamed.push(place);
+        }
+        sites.push(site);
+    }
+    for place in places.functions() {
+        let its_lines: Vec<&&Place> =
+            unblamed.iter().filter(|line| line.function == place.function).collect();
+        if its_lines.len() < 2 || its_lines.len() < place.lines {
+            continue;
+        }
+        let flow = Flow::of(series, &place.stacks);
+        let finding = assess(&flow, conditions);
+        if finding.state.is_blamed() {
+            // The lines are spoken for.
+            sites.retain(|site| site.function != place.function || site.state.is_blamed());
+            unblamed.retain(|line| line.function != place.function);
+            sites.push(site_of(places, place, Scope::Function, &flow, finding));
+        }
+    }
+    for line in unblamed.into_iter().filter(|line| line.stacks.len() > 1) {
+        for &stack in &line.stacks {
+            let flow = Flow::of(series, &[stack]);
+            let finding = assess(&flow, conditions);
+            if finding.state.is_blamed() {
+                let place = Place { stacks: vec![stack], ..line.clone() };
+                sites.push(site_of(places, &place, Scope::Stack, &flow, finding));
+            }
+        }
+    }
+    sites
+}
+
+/// What the rules say of one flow: the first that blames, else what is open, else what is known of its objects.
+fn assess(flow: &Flow, conditions: &Conditions) -> Finding {
+    let past = flow.whole();
+    let objects = objects::judge(past, conditions);
+    if objects.state.is_blamed() {
+        return objects;
+    }
+    let container = container::judge(past, conditions);
+    if container.state.is_blamed() {
+        return container;
+    }
+    let backlog = backlog::judge(past, conditions);
+    if backlog.state.is_blamed() {
+        return backlog;
+    }
+    if !objects.is_open
+        && (container.is_open || container.state == State::Growing && objects.state == State::Steady)
+    {
+        return container;
+    }
+    objects
+}
+
+fn site_of(places: &Places<'_>, place: &Place, scope: Scope, flow: &Flow, finding: Finding) -> SiteVerdict {
+    let past = flow.whole();
+    SiteVerdict {
+        function: place.function.clone(),
+        file: place.file.clone(),
+        line: place.line,
+        scope,
+        state: finding.state,
+        is_open: finding.is_open,
+        live: Bytes::new(past.live_bytes(past.last)),
+        growth: finding.growth,
+        evidence: finding.evidence,
+        limit_in: None,
+        stack: places.exemplar(&place.stacks),
+        label: None,
+        excused: None,
+        history: flow.history(),
+    }
+}
+
+fn excuse(site: &mut SiteVerdict, series: &Series, known: &Known) {
+    if !site.state.is_blamed() && !site.is_open {
+        return;
+    }
+    let key = places::key(&site.function, site.file.as_deref());
+    let unix_ms = series.readings().last().map_or(0, |last| last.unix_ms);
+    let at = series.readings().last().map_or(0.0, |last| last.at_s);
+    let now = known::SiteNow {
+        function: &site.function,
+        key: &key,
+        live: site.live,
+        observed: Duration::from_secs_f64(at.max(0.0)),
+        unix_ms,
+    };
+    if let Some(reason) = known.excuse(&now) {
+        site.state = State::Growing;
+        site.is_open = false;
+        site.excused = Some(reason);
+    }
+}
+
+/// When the limit is reached at this rate.
+fn limit_in(growth: Rate, series: &Series, options: &Options) -> Option<Duration> {
+    let resident =
+        series.readings().iter().rev().find_map(|reading| Some(reading.memory.as_ref()?.resident_bytes));
+    let left = options.limit?.as_u64().saturating_sub(resident?);
+    (growth.bytes_per_s > 0.0)
+        .then(|| Duration::try_from_secs_f64(left as f64 / growth.bytes_per_s).ok())
+        .flatten()
+}
+
+/// How much more is allocated a second in the last half of the time than in the quarter before.
+fn load(series: &Series) -> Load {
+    let readings = series.readings();
+    let (Some(first), Some(last)) = (readings.first(), readings.last()) else { return Load::default() };
+    let at = |part: f64| {
+        let s = first.at_s + (last.at_s - first.at_s) * part;
+        &readings[readings.partition_point(|reading| reading.at_s < s).min(readings.len() - 1)]
+    };
+    let rate = |from: f64, to: f64| {
+        let (from, to) = (at(from), at(to));
+        to.work_bytes.saturating_sub(from.work_bytes) as f64 / (to.at_s - from.at_s).max(1e-9)
+    };
+    let before = rate(0.25, 0.5);
+    Load { last_octave: if before > 0.0 { rate(0.5, 1.0) / before } else { 1.0 } }
+}
+
+fn conclude(
+    series: &Series,
+    has_heap: bool,
+    sites: Vec<SiteVerdict>,
+    process: process::Judged,
+    options: &Options,
+    places: &Places<'_>,
+) -> Verdict {
+    let process::Judged { verdict: process, open } = process;
+    let observed_s = series.observed().as_secs_f64();
+    let mut gaps = gaps(series, has_heap);
+    let is_short = observed_s < OBSERVED_MIN_S || series.readings().len() < READINGS_MIN;
+    if is_short {
+        gaps.push(format!(
+            "{} in {} readings is too short to be judged: {} are needed",
+            rules::spoken(observed_s),
+            series.readings().len(),
+            rules::spoken(OBSERVED_MIN_S)
+        ));
+    }
+    let work = series.readings().last().map_or(0, |last| last.work_bytes);
+    if has_heap && work == 0 {
+        gaps.push("nothing was allocated while it was observed".to_owned());
+    }
+    for site in sites.iter().filter(|site| site.is_open) {
+        gaps.push(format!(
+            "{} grows by {:.0} B/s, and what was seen does not decide why; observe it for {}",
+            site.function,
+            site.growth.bytes_per_s,
+            rules::spoken(observed_s * 2.0)
+        ));
+    }
+    if let Some((part, bytes)) = &open {
+        gaps.push(format!(
+            "resident memory grew outside of what is judged: {part} by {bytes} in the last half"
+        ));
+    }
+    if process.state.is_blamed() && has_heap {
+        for part in process.parts.iter().filter(|part| part.state.is_blamed()) {
+            gaps.push(format!(
+                "{} grows by {:.0} B/s: that is not on the profiled heap, and has no line",
+                part.name, part.growth.bytes_per_s
+            ));
+        }
+    }
+    let is_blamed = sites.iter().any(|site| site.state.is_blamed());
+    let is_leak = !is_short && (is_blamed || process.state.is_blamed());
+    let is_open = is_short || open.is_some() || sites.iter().any(|site| site.is_open);
+    let outcome = match (is_leak, is_open) {
+        (true, _) => Outcome::Leak,
+        (false, true) => Outcome::Undecided,
+        (false, false) => Outcome::Clean,
+    };
+    let confidence = confidence(outcome, &sites, &process, has_heap);
+    Verdict {
+        outcome,
+        confidence,
+        observed: series.observed(),
+        readings: series.added(),
+        interval: Bytes::new(series.readings().last().map_or(0, |last| last.interval_bytes)),
+        has_heap,
+        threshold: threshold(series, places, options),
+        process,
+        sites,
+        gaps,
+    }
+}
+
+/// What the reader should know of the observation itself.
+fn gaps(series: &Series, has_heap: bool) -> Vec<String> {
+    let mut gaps = Vec::new();
+    if !has_heap {
+        gaps.push(
+            "its heap is not profiled: this is judged by resident memory alone, which is weaker and names no line"
+                .to_owned(),
+        );
+    }
+    let (noted, more) = series.gaps();
+    for gap in noted {
+        gaps.push(match gap {
+            Gap::ClockJumped(by_s) => format!("the time of day jumped by {}", rules::spoken(by_s.abs())),
+            Gap::Unseen(for_s) => {
+                format!("nobody looked for {}: the machine slept, or had no time", rules::spoken(*for_s))
+            }
+        });
+    }
+    if more > 0 {
+        gaps.push(format!("{more} more gaps of that kind"));
+    }
+    if series.stacks_left_out() > 0 {
+        gaps.push(format!(
+            "{} call paths with little on them were left out, for there is room for no more",
+            series.stacks_left_out()
+        ));
+    }
+    let dropped = series.readings().last().map_or(0, |last| last.dropped);
+    if dropped > 0 {
+        gaps.push(format!("{dropped} samples could not be followed, for a table of the profiler was full"));
+    }
+    gaps
+}
+
+/// How sure, in a number: what chance leaves, of the best site; less where only resident memory was seen.
+fn confidence(outcome: Outcome, sites: &[SiteVerdict], process: &ProcessVerdict, has_heap: bool) -> f64 {
+    let sure = match outcome {
+        Outcome::Leak => {
+            let best = sites.iter().filter(|site| site.state.is_blamed()).map(|site| {
+                let persisted = if site.state == State::Confirmed { 0.99 } else { 0.9 };
+                persisted * (1.0 - site.evidence.p_value.min(1.0))
+            });
+            best.fold(if process.state.is_blamed() { 0.7 } else { 0.0 }, f64::max)
+        }
+        Outcome::Clean => 0.9,
+        Outcome::Undecided => 0.5,
+    };
+    if has_heap { sure } else { sure.min(0.6) }
+}
+
+fn threshold(series: &Series, places: &Places<'_>, options: &Options) -> ThresholdRule {
+    let has_data = series.added() >= 2;
+    let mut over: Vec<(String, Bytes)> = Vec::new();
+    if has_data {
+        for place in places.lines() {
+            let flow = Flow::of(series, &place.stacks);
+            let past = flow.whole();
+            let grew = past.live_bytes(past.last).saturating_sub(past.live_bytes(0));
+            if grew > options.threshold.as_u64() {
+                over.push((place.function.clone(), Bytes::new(grew)));
+            }
+        }
+    }
+    over.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    ThresholdRule { threshold: options.threshold, has_data, over }
+}
