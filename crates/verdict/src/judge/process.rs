@@ -186,19 +186,28 @@ fn rise(values: &[(f64, u64)], resident: u64) -> Rise {
     let error = if mean > 0.0 { 1.96 * (variance / BLOCKS as f64).sqrt() / mean } else { 0.0 };
     let open_from = OPEN_MIN.max((resident as f64 * OPEN_PART_MIN) as u64);
     let is_leaking = gates.passed();
+    // What goes up and down ends high at times: it is news only where it was never as high in the first half.
+    let was = values.iter().filter(|&&(at, _)| at <= f64::midpoint(begin_s, end_s)).map(|it| it.1).max();
+    let is_news = least_now(values) > was.unwrap_or(0).saturating_add(enough);
     Rise {
         state: if is_leaking {
             State::Suspect
-        } else if second >= enough {
+        } else if is_news && second >= enough {
             State::Growing
         } else {
             State::Steady
         },
         growth: Rate { bytes_per_s: per_s, low: per_s * (1.0 - error).max(0.0), high: per_s * (1.0 + error) },
         gates,
-        is_open: !is_leaking && second >= open_from,
+        is_open: !is_leaking && is_news && second >= open_from,
         last_half: second,
     }
+}
+
+/// The least of the last tenth.
+fn least_now(values: &[(f64, u64)]) -> u64 {
+    let tenth = values.len().div_ceil(BLOCKS);
+    values[values.len() - tenth..].iter().map(|it| it.1).min().unwrap_or(0)
 }
 
 #[cfg(test)]
