@@ -9,7 +9,9 @@ mod ages;
 mod changes;
 mod facts;
 mod page;
+mod plot;
 mod rows;
+mod verdict;
 
 use std::io::Write;
 
@@ -19,6 +21,8 @@ use crate::flamegraph::{self, FlamegraphOptions};
 use crate::library::file_name;
 use crate::metric::{Metric, WriteError};
 use crate::profile::Profile;
+
+pub use verdict::write_verdict;
 
 /// How much is in a page. With the default a page has some megabytes; names of strangers (300 characters each, and
 /// 100 of a path) can make it `rows_max` × `stack_frames_max` × 500 bytes, and the picture some megabytes more.
