@@ -1,39 +1,80 @@
-//! The profiler of this program's own heap, as the settings want it.
+//! The profiler and the judge of this program's own heap, as the settings want them.
 
+use plimsoll_gateway::service::OwnHeap;
+use plimsoll_gateway::settings::{HeapSettings, Sampling, Settings, VerdictSettings};
+use plimsoll_heap::Interval;
+use plimsoll_verdict::judge::{Options, Verdict};
+use plimsoll_watch::{StartError, Watched};
 use std::sync::Arc;
 
-use plimsoll_core::heap::SnapshotSource;
-use plimsoll_gateway::settings::{HeapSettings, Sampling};
-use plimsoll_heap::{Interval, Profiler, Settings, StartError};
-
-/// The profiler, or why there is none.
+/// What came of it, or why nothing did.
 pub(crate) enum Started {
     Off,
-    Running(Profiler),
+    Running(Watched),
     Failed(StartError),
 }
 
-/// Starts it, and says nothing yet: what may still be refused is refused in one line.
-pub(crate) fn start(settings: &HeapSettings) -> Started {
-    let interval = match settings.sampling {
-        Sampling::Off => return Started::Off,
-        Sampling::Adaptive => Interval::Adaptive,
-        Sampling::Fixed => Interval::Mean(settings.interval),
-        Sampling::Every => Interval::Every,
-    };
-    let settings = Settings { interval, stacks_max: settings.stacks_max, ..Settings::default() };
-    match Profiler::start(settings) {
-        Ok(profiler) => Started::Running(profiler),
+/// Starts both, and says nothing yet: what may still be refused is refused in one line.
+pub(crate) fn start(settings: &Settings) -> Started {
+    let Some(sampling) = sampling(&settings.heap) else { return Started::Off };
+    match plimsoll_watch::start_with(sampling, judging(&settings.verdict)) {
+        Ok(watched) => Started::Running(watched),
         Err(error) => Started::Failed(error),
     }
 }
 
+fn sampling(settings: &HeapSettings) -> Option<plimsoll_heap::Settings> {
+    let interval = match settings.sampling {
+        Sampling::Off => return None,
+        Sampling::Adaptive => Interval::Adaptive,
+        Sampling::Fixed => Interval::Mean(settings.interval),
+        Sampling::Every => Interval::Every,
+    };
+    Some(plimsoll_heap::Settings {
+        interval,
+        stacks_max: settings.stacks_max,
+        ..plimsoll_heap::Settings::default()
+    })
+}
+
+fn judging(settings: &VerdictSettings) -> plimsoll_watch::Settings {
+    let default = plimsoll_watch::Settings::default();
+    plimsoll_watch::Settings {
+        interval: settings.interval,
+        interval_min: default.interval_min.min(settings.interval),
+        options: Options { warm_up: settings.warm_up, threshold: settings.threshold, ..Options::default() },
+        on_change: Some(Box::new(tell)),
+        ..default
+    }
+}
+
+/// What is blamed now stands in the log, also when it is nothing any more.
+fn tell(verdict: &Verdict) {
+    let mut is_blamed = false;
+    for site in verdict.sites.iter().filter(|site| site.state.is_blamed()) {
+        is_blamed = true;
+        tracing::warn!(
+            function = %site.function,
+            file = site.file.as_deref().unwrap_or_default(),
+            line = site.line.unwrap_or_default(),
+            state = site.state.name(),
+            bytes_per_s = site.growth.bytes_per_s,
+            "a line leaks: see /api/v1/leaks"
+        );
+    }
+    if !is_blamed {
+        tracing::info!("no line is blamed for a leak any more");
+    }
+}
+
 impl Started {
-    /// What the service shows of it.
-    pub(crate) fn source(&self) -> Option<Arc<dyn SnapshotSource>> {
+    /// What the service shows of them.
+    pub(crate) fn own_heap(&self) -> OwnHeap {
         match self {
-            Started::Running(profiler) => Some(Arc::new(*profiler)),
-            Started::Off | Started::Failed(_) => None,
+            Started::Running(watched) => {
+                OwnHeap { profiler: Some(Arc::new(watched.profiler)), verdict: Some(watched.watcher.clone()) }
+            }
+            Started::Off | Started::Failed(_) => OwnHeap::default(),
         }
     }
 
@@ -41,8 +82,8 @@ impl Started {
     pub(crate) fn tell(&self) {
         match self {
             Started::Off => {}
-            Started::Running(profiler) => {
-                let status = profiler.status();
+            Started::Running(watched) => {
+                let status = watched.profiler.status();
                 tracing::info!(
                     unwind_method = status.unwind_method.name(),
                     range_bytes = status.range_bytes,

@@ -87,7 +87,8 @@ impl Service {
             .merge(stream::routes())
             .merge(routes::limits(self.registry.clone()))
             .merge(routes::health(self.stop.clone()))
-            .merge(plimsoll_http::profiles::profiles(self.profiler.clone()))
+            .merge(plimsoll_http::profiles::profiles(self.heap.profiler.clone()))
+            .merge(plimsoll_http::leaks::leaks(self.heap.verdict.clone()))
             .route_layer(axum::middleware::from_fn(labels::label))
             .with_state(self.clone());
         let surplus = routes::surplus(self.stop.clone(), self.connections.limit(), names.clone());

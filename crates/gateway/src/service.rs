@@ -16,6 +16,7 @@ use plimsoll_core::heap::SnapshotSource;
 use plimsoll_core::{Clock, Observe, Registry};
 use plimsoll_http::problem::{Kind, Problem};
 use plimsoll_http::server::Slots;
+use plimsoll_verdict::judge::VerdictSource;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +28,15 @@ use crate::{convert, watch};
 
 /// How many bounded things the registry can show.
 const OBSERVERS_MAX: usize = 64;
+
+/// Whoever looks at this process's own heap. The service shows what they say.
+#[derive(Clone, Default)]
+pub struct OwnHeap {
+    /// Who samples it.
+    pub profiler: Option<Arc<dyn SnapshotSource>>,
+    /// Who judges it.
+    pub verdict: Option<Arc<dyn VerdictSource>>,
+}
 
 /// A running service's parts.
 pub struct Service {
@@ -46,8 +56,8 @@ pub struct Service {
     pub(crate) connections: Arc<Slots>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Arc<dyn Clock>,
-    // Whoever samples this process's heap, if anybody does.
-    pub(crate) profiler: Option<Arc<dyn SnapshotSource>>,
+    // Whoever samples and judges this process's heap, if anybody does.
+    pub(crate) heap: OwnHeap,
     // Connections are counted, not measured: their whole share is charged from the start.
     _connections_charge: Reservation,
     // Kept because the registry holds its observers weakly.
@@ -55,14 +65,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// Makes the parts. Nothing runs yet. `profiler` is what the routes below `/debug` show.
+    /// Makes the parts. Nothing runs yet. `heap` is what the routes below `/debug` and `/api/v1/leaks` show.
     ///
     /// # Errors
     /// [`StartError`] when the limits do not fit, or the address is not loopback.
-    pub fn new(
-        settings: &Settings,
-        profiler: Option<Arc<dyn SnapshotSource>>,
-    ) -> Result<Arc<Service>, StartError> {
+    pub fn new(settings: &Settings, heap: OwnHeap) -> Result<Arc<Service>, StartError> {
         if !settings.addr.ip().is_loopback() {
             return Err(StartError::NotLoopback(settings.addr));
         }
@@ -117,7 +124,7 @@ impl Service {
             connections: sockets,
             registry,
             clock,
-            profiler,
+            heap,
             _connections_charge: connections_charge,
             _observers: observers,
         }))

@@ -15,6 +15,7 @@
 pub mod body;
 pub mod correlation;
 pub mod guard;
+pub mod leaks;
 pub mod problem;
 pub mod profiles;
 pub mod routes;

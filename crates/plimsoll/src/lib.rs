@@ -49,6 +49,14 @@ pub use plimsoll_http as http;
 #[cfg(feature = "heap")]
 #[doc(inline)]
 pub use plimsoll_heap::{Heap, Interval, Profiler, Settings as ProfilerSettings, label};
+/// The heap, seen and judged: [`heap::start`](plimsoll_watch::start) starts all of it.
+#[cfg(feature = "heap")]
+pub mod heap {
+    #[doc(inline)]
+    pub use plimsoll_core::heap::*;
+    #[doc(inline)]
+    pub use plimsoll_watch::{StartError, Watched, Watcher, bounded, start, start_with};
+}
 #[cfg(feature = "heap")]
 #[doc(inline)]
 pub use plimsoll_symbols as symbols;

@@ -35,6 +35,11 @@ impl Symbolizer {
         Self { limits, cache, asked: 0, looked_up: 0 }
     }
 
+    /// How many bytes the cache has now.
+    pub fn cached_bytes(&self) -> u64 {
+        self.cache.bytes()
+    }
+
     /// What the addresses of a snapshot are called: see [`Symbolizer::resolve_addresses`].
     pub fn resolve(&mut self, snapshot: &HeapSnapshot) -> Resolved {
         let code: Vec<u64> = snapshot.addresses.iter().copied().filter(|&address| address <= NAMED).collect();

@@ -20,13 +20,14 @@ enum Place {
 }
 
 /// Every crate's place, as ARCHITECTURE.md draws it.
-const PLACES: [(&str, Place); 14] = [
+const PLACES: [(&str, Place); 15] = [
     ("plimsoll-core", Place::Floor(0)),
     ("plimsoll-heap", Place::Floor(1)),
     ("plimsoll-symbols", Place::Floor(1)),
     ("plimsoll-verdict", Place::Floor(1)),
     ("plimsoll-bounds", Place::Floor(1)),
     ("plimsoll-http", Place::Floor(2)),
+    ("plimsoll-watch", Place::Floor(2)),
     ("plimsoll-mcp", Place::Floor(2)),
     ("plimsoll-preload", Place::Floor(2)),
     ("plimsoll-gateway", Place::Floor(3)),

@@ -31,7 +31,7 @@ pub use listing::Row;
 pub use markdown::markdown;
 pub use table::{
     HeapSettings, HttpSettings, HubSettings, IngestSettings, MonitorSettings, PoolSettings, PublishSettings,
-    Settings, TABLE,
+    Settings, TABLE, VerdictSettings,
 };
 pub use topics::{RULES_MAX, TopicMatch, TopicQueue, TopicRule, TopicRules};
 pub use words::{LogFormat, LogLevel, Policy, PoolMode, Sampling, Tracking};

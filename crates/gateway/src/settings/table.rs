@@ -232,4 +232,17 @@ settings! {
         /// Different call paths that are told apart; further ones are counted together.
         stacks_max: usize { default: 16384, range: 16..=1_000_000; unit: "stacks", cost: "heap.stacks_max × 700B at most" }
     }
+
+    /// What is decided about the service's own heap: which line leaks, at `/api/v1/leaks` and in the log.
+    verdict: VerdictSettings {
+        /// Time between two readings of the heap, once the service has run for an hour; they are closer before.
+        interval: Duration {
+            default: s(60), range: ms(100)..=h(24);
+            cost: "at most 4MiB in the fixed cost; while a reading lasts 500B for each stack of heap.stacks_max",
+        }
+        /// In this time of its life nothing is blamed: a service builds its caches and pools.
+        warm_up: Duration { default: s(300), range: s(0)..=h(8760); zero: "from the start", cost: "none" }
+        /// A line that grew by more is reported beside the verdict, as the rule that most people use has it.
+        threshold: Bytes { default: Bytes::mib(10), range: Bytes::new(1)..=Bytes::gib(1 << 20); cost: "none" }
+    }
 }

@@ -45,7 +45,7 @@ pub use known::{Bound, Known, Lifetimes, Suppression};
 pub use series::{Reading, Series, SeriesLimits, StackCounts};
 pub use verdict::{
     Evidence, Gate, Kind, Outcome, PartChange, ProcessVerdict, Rate, Scope, SiteVerdict, StackFrame, State,
-    ThresholdRule, Verdict,
+    ThresholdRule, Verdict, VerdictSource,
 };
 pub use wire::{SCHEMA, write};
 

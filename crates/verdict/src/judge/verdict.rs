@@ -1,5 +1,6 @@
 //! What a judge says, and why.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core::Bytes;
@@ -247,6 +248,28 @@ pub struct ThresholdRule {
     pub has_data: bool,
     /// The sites that grew by more, with by how much, most first.
     pub over: Vec<(String, Bytes)>,
+}
+
+/// Somebody who has a verdict on the process that asks. What floor 2 and 3 are handed.
+pub trait VerdictSource: Send + Sync {
+    /// The last one; `None` if it is too early for any.
+    fn verdict(&self) -> Option<Arc<Verdict>>;
+}
+
+impl Verdict {
+    /// About how many bytes it has.
+    pub fn own_bytes(&self) -> u64 {
+        let frame =
+            |frame: &StackFrame| 48 + frame.function.len() + frame.file.as_ref().map_or(0, String::len);
+        let site = |site: &SiteVerdict| {
+            size_of::<SiteVerdict>()
+                + site.stack.iter().map(frame).sum::<usize>()
+                + site.history.len() * size_of::<(f64, u64)>()
+                + site.evidence.gates.iter().map(|gate| size_of::<Gate>() + gate.found.len()).sum::<usize>()
+        };
+        let sites: usize = self.sites.iter().map(site).sum();
+        (size_of::<Verdict>() + sites + self.process.history.len() * size_of::<(f64, u64)>()) as u64
+    }
 }
 
 /// What is said of a process that was observed.
