@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use plimsoll_core::Bytes;
 use plimsoll_heap::image::{Image, Process};
 use rustix::fs::{Mode, OFlags, fstat, open};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::keeper::post::Peer;
 
@@ -181,6 +181,14 @@ impl Held {
     /// Readable when the process has ended.
     pub(crate) fn end(&self) -> Option<BorrowedFd<'_>> {
         self.end.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Sends a signal to this very process, if it can be seen from here and has not ended.
+    pub(crate) fn send(&self, signal: Signal) {
+        if let Some(end) = &self.end {
+            // It may be another user's by now, or gone; then there is nothing to be done.
+            let _ = pidfd_send_signal(end, signal);
+        }
     }
 
     /// It has ended, or runs another program.

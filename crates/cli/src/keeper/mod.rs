@@ -15,10 +15,12 @@
 //! | `place` | the private directory: where the library and the socket are |
 //! | `library` | the bytes of the library that stands in front of malloc |
 //! | `post` | the socket: registrations in, questions answered |
+//! | `ask` | whom `plimsoll snapshot` asks |
 //! | `images` | what is held, under which pid, until when |
 //! | `named` | from tables to a profile that can be read without the process |
 //! | `replace` | files that are written whole or not at all |
 
+pub(crate) mod ask;
 pub(crate) mod images;
 pub(crate) mod library;
 pub(crate) mod named;

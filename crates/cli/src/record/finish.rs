@@ -16,10 +16,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::file::Output;
 use super::kept::{Entry, Kept};
-use super::signals::Signals;
 use crate::keeper::images::{Held, Images, Refused};
 use crate::keeper::named::{self, Moment, Namer};
 use crate::keeper::replace::{part_of, replace};
+use crate::session::signals::Signals;
 
 /// How long names are searched for other processes than the program.
 const NAMING_TIME_MAX: Duration = Duration::from_secs(30);

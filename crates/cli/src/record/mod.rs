@@ -1,63 +1,49 @@
 //! `plimsoll record`: runs a program with the profiler in front of its `malloc`, and writes what it found.
 //!
-//! The program is started, and otherwise left alone: its streams, its terminal, its signals and its exit code are what
-//! they would be without us. All that it samples is in memory that it shares with us from its first instruction on, so
-//! nothing is lost when it is killed; and the raw tables are in a file that is at most a second old, so little is lost
-//! when we are.
+//! What runs, and how, is the concern of [`crate::session`]. Here the raw tables are kept in a file that is at most a
+//! second old, so that little is lost when we are killed, and names are found at the end.
 //!
 //! | file | idea |
 //! | --- | --- |
-//! | `program`, `script`, `elf`, `privilege` | which file is run, and whether it can be profiled |
-//! | `sample`, `child` | its environment; how it is started and waited for |
-//! | `signals` | those that we get are events, and mostly the program's |
-//! | `watch` | the time in which it runs |
+//! | `recording` | what is done while the program runs |
 //! | `kept`, `file` | what is written when, and where |
 //! | `finish`, `summary` | names, the profile, the last words |
 //! | `progress` | what is said meanwhile |
 
-mod child;
-mod elf;
 mod file;
 mod finish;
 mod kept;
-mod privilege;
-mod program;
 mod progress;
-mod sample;
-mod script;
-mod signals;
+mod recording;
 mod summary;
-mod watch;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Verb;
 use crate::exit::{Exit, Failure};
-use crate::keeper::images::{IMAGES_MAX, Images};
-use crate::keeper::library::LIBRARY;
+use crate::keeper::images::Images;
 use crate::keeper::named::Moment;
-use crate::keeper::place::Place;
-use crate::keeper::post::Post;
-use child::{Additions, Child, wants_python_malloc};
+use crate::session::child;
+use crate::session::events::Events;
+use crate::session::program::{self, Program};
+use crate::session::sample::Sample;
+use crate::session::signals::Signals;
+use crate::session::stage::{Looks, PYTHON_NOTE, Stage, room_for_images};
 use file::Output;
 use kept::Kept;
-use program::Program;
 use progress::Progress;
-use sample::Sample;
-use signals::Signals;
-use watch::Watch;
+use recording::Recording;
 
 /// The verb.
 pub(crate) const VERB: Verb = Verb { name: "record", command, run };
 
-/// What we have open besides two descriptors for each process: the socket and its callers, files, signals.
-const DESCRIPTORS_BESIDES: u64 = 128;
+/// The unit of ages in a profile: enough for a verdict over some minutes.
+const EPOCH: Duration = Duration::from_secs(1);
 
 fn command(command: Command) -> Command {
     let switch = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
@@ -120,34 +106,27 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         progress.say(&format!("{hindrance}; it runs without a profile"));
         return Err(become_it(&program, &command));
     }
-    if LIBRARY.is_empty() {
-        return Err(Failure::could_not(
-            "this plimsoll was built without the library that it would put before the program: only that for \
-             x86-64 Linux with glibc has it",
-        ));
-    }
     let mut output = Output::open(asked, &program.name)?;
-    let place = Place::open()?;
-    let preload = place.unpack(LIBRARY)?;
-    let post = Post::open(&place)?;
-    let python_malloc = wants_python_malloc(&program, matches.get_flag("keep-pymalloc"));
-    if python_malloc {
-        progress.say(
-            "PYTHONMALLOC=malloc is set, so that each of Python's objects is seen; it is slower, and --keep-pymalloc \
-             leaves it out",
-        );
-    }
+    let stage = Stage::open()?;
     let signals = Signals::block()?;
-    let additions = Additions { preload: &preload, socket: post.path(), sample, python_malloc };
-    let child = Child::start(&program, &command, &additions, signals.before())?;
+    let looks = Looks {
+        sample,
+        epoch: EPOCH,
+        keep_pymalloc: matches.get_flag("keep-pymalloc"),
+        output: child::Output::Ours,
+    };
+    let (child, python_malloc) = stage.start(&program, &command, &looks, signals.before())?;
+    if python_malloc {
+        progress.say(PYTHON_NOTE);
+    }
     output.started(asked, &program.name, child.pid());
     let what = format!("{} (pid {})", program.name, child.pid());
     progress.say(&format!("recording {what}, {}, to {}", sample.in_words(), shown(output.path())));
     let mut images = Images::new(room_for_images());
-    let mut kept = Kept::new(output);
-    let exit = Watch::new(&post, &signals, &child)?.run(&mut images, &mut kept, &mut progress)?;
-    // From here on nobody is listened to, so nobody should call.
-    drop(post);
+    let mut recording = Recording::new(Kept::new(output), &mut progress);
+    Events::new(stage.post(), &signals, &child)?.run(&mut images, &mut recording)?;
+    let (kept, exit) = recording.end();
+    let place = stage.close();
     progress.erase();
     let moment = if matches.get_flag("at-end") { Moment::End } else { Moment::of(exit) };
     let report = finish::finish(images, kept, &signals, place.directory(), moment);
@@ -164,23 +143,6 @@ fn become_it(program: &Program, command: &[OsString]) -> Failure {
     }
     let error = process.args(words).exec();
     Failure::of_program(126, format!("{} was not started: {error}", file.display()))
-}
-
-/// For how many processes there are descriptors, when the limit is raised as far as it may be. To be called when the
-/// program runs: it has the limit that we got.
-fn room_for_images() -> usize {
-    let wanted = IMAGES_MAX as u64 * 2 + DESCRIPTORS_BESIDES;
-    let limit = getrlimit(Resource::Nofile);
-    let current = limit.current.unwrap_or(u64::MAX);
-    let raised = limit.maximum.unwrap_or(u64::MAX).min(wanted);
-    let have = if current < raised
-        && setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum }).is_ok()
-    {
-        raised
-    } else {
-        current
-    };
-    usize::try_from(have.saturating_sub(DESCRIPTORS_BESIDES) / 2).unwrap_or(IMAGES_MAX)
 }
 
 fn shown(path: &Path) -> String {

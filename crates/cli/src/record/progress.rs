@@ -13,16 +13,13 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use plimsoll_core::Bytes;
-use rustix::process::getpgrp;
-use rustix::termios::{LocalModes, tcgetattr, tcgetpgrp};
 
 use crate::out;
+use crate::session::terminal::{ERASE, is_free};
 
 /// When a line is written if it cannot be written over, since the start; afterwards every [`SPARSE_INTERVAL`].
 const SPARSE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60)];
 const SPARSE_INTERVAL: Duration = Duration::from_secs(60);
-/// Goes to the beginning of the line and erases it.
-const ERASE: &[u8] = b"\r\x1b[K";
 
 /// Whether and how something is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,15 +104,6 @@ fn due_after(elapsed: Duration) -> Duration {
         let passed = elapsed.as_secs() / SPARSE_INTERVAL.as_secs();
         Duration::from_secs((passed + 1) * SPARSE_INTERVAL.as_secs())
     })
-}
-
-/// Whether we may write: the terminal hands out whole lines, and our group is the one that it belongs to.
-fn is_free() -> bool {
-    let terminal = io::stderr();
-    let whole_lines = tcgetattr(&terminal).is_ok_and(|mode| mode.local_modes.contains(LocalModes::ICANON));
-    // A terminal that is not ours (standard error of another session) has no group to compare with.
-    let ours = tcgetpgrp(&terminal).map_or(true, |group| group == getpgrp());
-    whole_lines && ours
 }
 
 fn in_words(elapsed: Duration, state: State) -> String {

@@ -27,6 +27,7 @@ mod places;
 mod process;
 mod rules;
 mod series;
+mod several;
 mod statistics;
 mod verdict;
 mod wire;
@@ -43,9 +44,10 @@ use series::Gap;
 
 pub use known::{Bound, Known, Lifetimes, Suppression};
 pub use series::{Reading, Series, SeriesLimits, StackCounts};
+pub use several::several;
 pub use verdict::{
-    Evidence, Gate, Kind, Outcome, PartChange, ProcessVerdict, Rate, Scope, SiteVerdict, StackFrame, State,
-    ThresholdRule, Verdict, VerdictSource,
+    Evidence, Gate, Kind, Outcome, Owner, PartChange, ProcessLine, ProcessVerdict, Rate, Scope, SiteVerdict,
+    StackFrame, State, Target, ThresholdRule, Verdict, VerdictSource,
 };
 pub use wire::{SCHEMA, write};
 
@@ -201,6 +203,7 @@ fn site_of(places: &Places<'_>, place: &Place, scope: Scope, flow: &Flow, findin
         evidence: finding.evidence,
         limit_in: None,
         stack: places.exemplar(&place.stacks),
+        owner: None,
         label: None,
         excused: None,
         history: flow.history(),
@@ -319,6 +322,8 @@ fn conclude(
         process,
         sites,
         gaps,
+        processes: Vec::new(),
+        target: None,
     }
 }
 

@@ -170,6 +170,45 @@ impl Scope {
     }
 }
 
+/// Whose something is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The process, if it is one of this machine.
+    pub pid: Option<i32>,
+    /// What it runs, in a word.
+    pub program: String,
+}
+
+/// What was watched, as whoever watched it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// A command line, a pid or an address.
+    pub name: String,
+    /// The process.
+    pub pid: Option<i32>,
+    /// With what it ended by itself, if it did.
+    pub exit_code: Option<u8>,
+}
+
+/// One of several processes, in a line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProcessLine {
+    /// Which.
+    pub owner: Owner,
+    /// What is said of it; nothing if it was seen too shortly and is not the one that was started.
+    pub outcome: Option<Outcome>,
+    /// For how long it was observed.
+    pub observed: Duration,
+    /// How many readings there were.
+    pub readings: u32,
+    /// Whether its heap was profiled.
+    pub has_heap: bool,
+    /// What lived on the profiled heap at the end.
+    pub heap_live: Bytes,
+    /// What was resident at the end.
+    pub resident_last: Bytes,
+}
+
 /// What is said of one place in the program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SiteVerdict {
@@ -195,6 +234,8 @@ pub struct SiteVerdict {
     pub limit_in: Option<Duration>,
     /// The stack with the most of it, leaf first.
     pub stack: Vec<StackFrame>,
+    /// The process that it is in, where that was told: see [`super::several`].
+    pub owner: Option<Owner>,
     /// The label of its samples, if they have one.
     pub label: Option<String>,
     /// Why it is not blamed although it grows: a bound, a known lifetime, a suppression.
@@ -295,4 +336,8 @@ pub struct Verdict {
     pub gaps: Vec<String>,
     /// The rule that most people use.
     pub threshold: ThresholdRule,
+    /// Each process, if there were several.
+    pub processes: Vec<ProcessLine>,
+    /// What was watched.
+    pub target: Option<Target>,
 }

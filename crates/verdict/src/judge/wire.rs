@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::verdict::{Gate, PartChange, Rate, SiteVerdict, StackFrame, Verdict};
+use super::verdict::{
+    Gate, Outcome, PartChange, ProcessLine, Rate, SiteVerdict, StackFrame, Target, Verdict,
+};
 
 /// The schema.
 pub const SCHEMA: &str = "plimsoll.watch/1";
@@ -12,6 +14,7 @@ pub const SCHEMA: &str = "plimsoll.watch/1";
 #[derive(Serialize)]
 struct File<'a> {
     schema: &'static str,
+    target: Option<WireTarget<'a>>,
     verdict: &'static str,
     confidence: f64,
     observed_ms: u64,
@@ -22,6 +25,29 @@ struct File<'a> {
     sites: Vec<Site<'a>>,
     gaps: &'a [String],
     threshold: Threshold<'a>,
+    /// Empty if there was one.
+    processes: Vec<Line<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireTarget<'a> {
+    name: &'a str,
+    pid: Option<i32>,
+    /// With what it ended by itself; null if it did not.
+    exit_code: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    pid: Option<i32>,
+    program: &'a str,
+    /// Null if it was seen too shortly.
+    verdict: Option<&'static str>,
+    observed_ms: u64,
+    readings: u32,
+    heap_profiled: bool,
+    heap_live_bytes: u64,
+    resident_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -50,6 +76,8 @@ struct Site<'a> {
     function: &'a str,
     file: Option<&'a str>,
     line: Option<u32>,
+    pid: Option<i32>,
+    program: Option<&'a str>,
     scope: &'static str,
     state: &'static str,
     undecided: bool,
@@ -117,6 +145,7 @@ fn file(verdict: &Verdict) -> File<'_> {
     let threshold = &verdict.threshold;
     File {
         schema: SCHEMA,
+        target: verdict.target.as_ref().map(target),
         verdict: verdict.outcome.name(),
         confidence: verdict.confidence,
         observed_ms: ms(verdict.observed),
@@ -148,6 +177,24 @@ fn file(verdict: &Verdict) -> File<'_> {
                 .map(|(function, grew)| Over { function, growth_bytes: grew.as_u64() })
                 .collect(),
         },
+        processes: verdict.processes.iter().map(line).collect(),
+    }
+}
+
+fn target(target: &Target) -> WireTarget<'_> {
+    WireTarget { name: &target.name, pid: target.pid, exit_code: target.exit_code }
+}
+
+fn line(line: &ProcessLine) -> Line<'_> {
+    Line {
+        pid: line.owner.pid,
+        program: &line.owner.program,
+        verdict: line.outcome.map(Outcome::name),
+        observed_ms: ms(line.observed),
+        readings: line.readings,
+        heap_profiled: line.has_heap,
+        heap_live_bytes: line.heap_live.as_u64(),
+        resident_bytes: line.resident_last.as_u64(),
     }
 }
 
@@ -167,6 +214,8 @@ fn site(site: &SiteVerdict) -> Site<'_> {
         function: &site.function,
         file: site.file.as_deref(),
         line: site.line,
+        pid: site.owner.as_ref().and_then(|owner| owner.pid),
+        program: site.owner.as_ref().map(|owner| &*owner.program),
         scope: site.scope.name(),
         state: site.state.name(),
         undecided: site.is_open,

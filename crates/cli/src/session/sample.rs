@@ -10,6 +10,13 @@ use plimsoll_core::Bytes;
 pub(crate) enum Sample {
     /// As often as costs about nothing.
     Adaptive,
+    /// From the finest interval on, and coarser when that costs too much. Nobody asks for it by name: a verb does that
+    /// has little time.
+    Fine {
+        /// What it may cost, in parts of a million of the program's CPU time.
+        cost_max_ppm: u32,
+        finest: Bytes,
+    },
     /// Every allocation.
     All,
     /// One in so many bytes, on average.
@@ -34,11 +41,14 @@ impl FromStr for Sample {
     }
 }
 
-/// As the library reads it: a word, or a number of bytes without a unit.
+/// As the library reads it: a word, perhaps with bounds, or a number of bytes without a unit.
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Sample::Adaptive => f.write_str("adaptive"),
+            Sample::Fine { cost_max_ppm, finest } => {
+                write!(f, "adaptive:{cost_max_ppm}:{}", finest.as_u64())
+            }
             Sample::All => f.write_str("all"),
             Sample::Mean(bytes) => write!(f, "{}", bytes.as_u64()),
         }
@@ -50,6 +60,12 @@ impl Sample {
     pub(crate) fn in_words(self) -> String {
         match self {
             Sample::Adaptive => "sampling as often as costs little".into(),
+            Sample::Fine { cost_max_ppm, finest } => {
+                let cost_percent = f64::from(cost_max_ppm) / 1e4;
+                format!(
+                    "up to one sample in {finest}, for at most {cost_percent} % of the program's CPU time"
+                )
+            }
             Sample::All => "every allocation".into(),
             Sample::Mean(bytes) => format!("one sample in {bytes}"),
         }
@@ -68,5 +84,13 @@ mod tests {
         for wrong in ["0", "64K", "often", ""] {
             wrong.parse::<Sample>().expect_err(wrong);
         }
+    }
+
+    #[test]
+    fn the_fine_one_is_written_with_its_bounds_and_not_offered() {
+        let fine = Sample::Fine { cost_max_ppm: 100_000, finest: Bytes::new(256) };
+        assert_eq!(fine.to_string(), "adaptive:100000:256");
+        fine.to_string().parse::<Sample>().expect_err("`record --sample` knows no such word");
+        assert_eq!(fine.in_words(), "up to one sample in 256 B, for at most 10 % of the program's CPU time");
     }
 }

@@ -1,13 +1,14 @@
-//! The time in which the program runs: everything that can happen is waited for at one place.
+//! The time in which a program runs: everything that can happen is waited for at one place, and told to the verb.
 //!
 //! ```text
-//! socket ───────► callers ──► images           each second: write what changed, say how far it is
-//! end of a process ─────────► images           the program's end: return
-//! signals ──────► passed on to the program
+//! socket ───────► callers ──► images ─────► Follower::registered, Follower::ended
+//! end of a process ─────────► images ─────► Follower::ended
+//! signals ────────────────────────────────► Follower::signal        the program's end ──► Follower::program_ended
+//! clock ──────────────────────────────────► Follower::on_time
 //! ```
 //!
-//! Nothing here takes long: the longest is a second's writing, which has a limit, so that a program that starts is
-//! taken note of soon and the queue of callers stays short.
+//! What a verb does in between takes not long, so that a program that starts is taken note of soon and the queue of
+//! callers stays short.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -17,17 +18,14 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
+use nix::sys::signal::Signal;
+
 use super::child::{Change, Child};
-use super::kept::Kept;
-use super::progress::{Progress, State};
 use super::signals::{Arrived, Signals};
 use crate::exit::{Exit, Failure};
 use crate::keeper::images::{Images, Refused};
 use crate::keeper::post::{Caller, PACKET_TIME_MAX, Peer, Post, Said};
-use nix::sys::signal::Signal;
 
-/// How often files are written and something is shown.
-const TICK: Duration = Duration::from_millis(500);
 /// How many callers may be about to say something. Further ones wait in the kernel's queue.
 const CALLERS_MAX: usize = 64;
 /// How long no calls are taken when there are no descriptors for them.
@@ -44,8 +42,32 @@ const PROGRAM: u64 = 2;
 const CALLER: u64 = 1 << 62;
 const IMAGE: u64 = 1 << 63;
 
+/// What a verb does with what happens.
+pub(crate) trait Follower {
+    /// A process handed over its tables. `is_program` if it is the one that we started, for the first time or after it
+    /// ran another program.
+    fn registered(&mut self, key: u64, is_program: bool, images: &mut Images);
+    /// A process has ended, or runs another program. Its tables are there, and may be taken away.
+    fn ended(&mut self, key: u64, images: &mut Images);
+    /// The program that we started has ended.
+    fn program_ended(&mut self, exit: Exit, images: &mut Images) -> Then;
+    /// A signal came that is not about the program's state.
+    fn signal(&mut self, arrived: Arrived, child: &Child) -> Then;
+    /// When [`Follower::on_time`] is wanted next.
+    fn due(&self) -> Instant;
+    /// What is due at `now`.
+    fn on_time(&mut self, now: Instant, child: &Child, images: &mut Images) -> Then;
+}
+
+/// Whether to go on waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    GoOn,
+    Return,
+}
+
 /// All that is waited for.
-pub(crate) struct Watch<'a> {
+pub(crate) struct Events<'a> {
     epoll: std::os::fd::OwnedFd,
     post: &'a Post,
     signals: &'a Signals,
@@ -60,11 +82,11 @@ pub(crate) struct Watch<'a> {
     /// Then we see whether the program is still stopped.
     stop_at: Option<Instant>,
     is_stopped: bool,
-    tick_at: Instant,
+    has_ended: bool,
 }
 
-impl<'a> Watch<'a> {
-    pub(crate) fn new(post: &'a Post, signals: &'a Signals, child: &'a Child) -> Result<Watch<'a>, Failure> {
+impl<'a> Events<'a> {
+    pub(crate) fn new(post: &'a Post, signals: &'a Signals, child: &'a Child) -> Result<Events<'a>, Failure> {
         let open = || {
             let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
             epoll::add(&epoll, post, epoll::EventData::new_u64(POST), epoll::EventFlags::IN)?;
@@ -74,7 +96,7 @@ impl<'a> Watch<'a> {
         };
         let epoll =
             open().map_err(|error: Errno| Failure::could_not(format!("cannot wait for events: {error}")))?;
-        Ok(Watch {
+        Ok(Events {
             epoll,
             post,
             signals,
@@ -86,56 +108,63 @@ impl<'a> Watch<'a> {
             deaf_until: None,
             stop_at: None,
             is_stopped: false,
-            tick_at: Instant::now() + TICK,
+            has_ended: false,
         })
     }
 
-    /// Returns when the program has ended, with what it ended with.
-    pub(crate) fn run(
-        &mut self,
-        images: &mut Images,
-        kept: &mut Kept,
-        progress: &mut Progress,
-    ) -> Result<Exit, Failure> {
+    /// Returns when the follower has enough.
+    pub(crate) fn run(&mut self, images: &mut Images, follower: &mut dyn Follower) -> Result<(), Failure> {
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
         loop {
             events.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), self.timeout(Instant::now()).as_ref())
-            {
+            let wait = self.timeout(follower.due(), Instant::now());
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), wait.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(Failure::could_not(format!("cannot wait for events: {error}"))),
             }
-            let mut ended = None;
+            let (mut then, mut ended) = (Then::GoOn, None);
             for event in &events {
                 let (kind, number) =
                     (event.data.u64() & (CALLER | IMAGE), event.data.u64() & !(CALLER | IMAGE));
                 match (kind, number) {
-                    (CALLER, number) => self.hear(number, images, kept),
-                    (IMAGE, key) => kept.ended(key, images),
-                    (_, POST) => self.accept(images, kept),
-                    (_, SIGNALS) => ended = ended.or(self.heed()),
+                    (CALLER, number) => self.hear(number, images, follower),
+                    (IMAGE, key) => follower.ended(key, images),
+                    (_, POST) => self.accept(images, follower),
+                    (_, SIGNALS) => {
+                        let (exit, wish) = self.heed(follower);
+                        ended = ended.or(exit);
+                        then = then.or(wish);
+                    }
                     _ => ended = ended.or(self.look()),
                 }
             }
-            if let Some(exit) = ended {
-                self.last_call(images, kept);
-                return Ok(exit);
+            if let Some(exit) = ended.filter(|_| !self.has_ended) {
+                self.has_ended = true;
+                // It stays readable, and would wake us for ever.
+                let _ = epoll::delete(&self.epoll, self.child);
+                self.last_call(images, follower);
+                then = then.or(follower.program_ended(exit, images));
             }
-            self.on_time(Instant::now(), images, kept, progress);
+            if then == Then::GoOn {
+                then = self.on_time(Instant::now(), images, follower);
+            }
+            if then == Then::Return {
+                return Ok(());
+            }
         }
     }
 
     /// The time until something is due.
-    fn timeout(&self, now: Instant) -> Option<Timespec> {
+    fn timeout(&self, due: Instant, now: Instant) -> Option<Timespec> {
         let late = self.callers.values().next().map(|caller| caller.since + PACKET_TIME_MAX);
-        let due = [Some(self.tick_at), late, self.deaf_until, self.stop_at].into_iter().flatten().min();
+        let due = [Some(due), late, self.deaf_until, self.stop_at].into_iter().flatten().min();
         let wait = due?.saturating_duration_since(now);
         // Rounded up, or the last part of a millisecond is spent going round.
         let wait = wait + Duration::from_millis(1);
         Timespec::try_from(wait).ok()
     }
 
-    fn on_time(&mut self, now: Instant, images: &mut Images, kept: &mut Kept, progress: &mut Progress) {
+    fn on_time(&mut self, now: Instant, images: &mut Images, follower: &mut dyn Follower) -> Then {
         while let Some(first) = self.callers.first_entry() {
             if now.saturating_duration_since(first.get().since) < PACKET_TIME_MAX {
                 break;
@@ -154,11 +183,7 @@ impl<'a> Watch<'a> {
             self.stop_at = None;
             self.child.stop_with_it();
         }
-        if self.tick_at <= now {
-            kept.write_changed(images);
-            progress.show(now, || state(images, kept));
-            self.tick_at = Instant::now().max(self.tick_at + TICK);
-        }
+        if follower.due() <= now { follower.on_time(now, self.child, images) } else { Then::GoOn }
     }
 
     /// What the program did.
@@ -179,27 +204,24 @@ impl<'a> Watch<'a> {
         None
     }
 
-    fn heed(&mut self) -> Option<Exit> {
-        let mut ended = None;
+    fn heed(&mut self, follower: &mut dyn Follower) -> (Option<Exit>, Then) {
+        let (mut ended, mut then) = (None, Then::GoOn);
         while let Some(arrived) = self.signals.next() {
             match arrived {
                 Arrived { signal: Signal::SIGCHLD, .. } => ended = ended.or(self.look()),
                 // Whoever continues us means the program.
                 Arrived { signal: Signal::SIGCONT, .. } if self.is_stopped => {
-                    self.child.send(Signal::SIGCONT)
+                    self.child.send(Signal::SIGCONT);
                 }
-                arrived => {
-                    if let Some(signal) = arrived.to_pass_on() {
-                        self.child.send(signal);
-                    }
-                }
+                Arrived { signal: Signal::SIGCONT, .. } => {}
+                arrived => then = then.or(follower.signal(arrived, self.child)),
             }
         }
-        ended
+        (ended, then)
     }
 
     /// Takes calls, as many as may be open.
-    fn accept(&mut self, images: &mut Images, kept: &mut Kept) {
+    fn accept(&mut self, images: &mut Images, follower: &mut dyn Follower) {
         for _ in 0..CALLERS_MAX {
             if self.callers.len() >= CALLERS_MAX {
                 return self.stop_listening();
@@ -214,7 +236,7 @@ impl<'a> Watch<'a> {
                     if epoll::add(&self.epoll, &caller, data, epoll::EventFlags::IN).is_ok() {
                         self.callers.insert(number, caller);
                         // Most have said all when they are taken.
-                        self.hear(number, images, kept);
+                        self.hear(number, images, follower);
                     }
                 }
                 Err(_) => {
@@ -232,7 +254,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn hear(&mut self, number: u64, images: &mut Images, kept: &mut Kept) {
+    fn hear(&mut self, number: u64, images: &mut Images, follower: &mut dyn Follower) {
         let Some(caller) = self.callers.remove(&number) else { return };
         match caller.hear() {
             Said::Nothing => drop(self.callers.insert(number, caller)),
@@ -247,12 +269,18 @@ impl<'a> Watch<'a> {
             Said::Register(fd) => {
                 let peer = caller.peer;
                 drop(caller);
-                self.register(fd, peer, images, kept);
+                self.register(fd, peer, images, follower);
             }
         }
     }
 
-    fn register(&mut self, fd: std::os::fd::OwnedFd, peer: Peer, images: &mut Images, kept: &mut Kept) {
+    fn register(
+        &mut self,
+        fd: std::os::fd::OwnedFd,
+        peer: Peer,
+        images: &mut Images,
+        follower: &mut dyn Follower,
+    ) {
         let (key, has_ended) = match images.register(fd, peer) {
             Ok(registered) => registered,
             Err(why) => return images.refuse(why),
@@ -263,27 +291,26 @@ impl<'a> Watch<'a> {
             // If it cannot be watched it counts as running until the end.
             let _ = epoll::add(&self.epoll, end, data, epoll::EventFlags::IN);
         }
-        if held.pid == self.child.pid() {
-            kept.set_main(key, images);
-        }
+        let is_program = held.pid == self.child.pid() && !self.has_ended;
+        follower.registered(key, is_program, images);
         for before in images.before(key) {
-            kept.ended(before, images);
+            follower.ended(before, images);
         }
         if has_ended {
-            kept.ended(key, images);
+            follower.ended(key, images);
         }
     }
 
     /// The program has ended: what is still in the queue was sent before.
-    fn last_call(&mut self, images: &mut Images, kept: &mut Kept) {
+    fn last_call(&mut self, images: &mut Images, follower: &mut dyn Follower) {
         for number in self.callers.keys().copied().collect::<Vec<_>>() {
-            self.hear(number, images, kept);
+            self.hear(number, images, follower);
         }
         self.callers.clear();
         let mut calls = 0;
         while let Ok(Some(caller)) = self.post.accept(Instant::now()) {
             self.callers.insert(self.next_caller, caller);
-            self.hear(self.next_caller, images, kept);
+            self.hear(self.next_caller, images, follower);
             self.callers.clear();
             // Others may call as fast as we answer.
             calls += 1;
@@ -295,9 +322,16 @@ impl<'a> Watch<'a> {
         for key in images.keys() {
             let ended = images.get(key).and_then(|held| Some(has_ended(held.end()?)));
             if ended == Some(true) {
-                kept.ended(key, images);
+                follower.ended(key, images);
             }
         }
+    }
+}
+
+impl Then {
+    /// To return if one of both wants to.
+    fn or(self, other: Then) -> Then {
+        if self == Then::Return { self } else { other }
     }
 }
 
@@ -305,13 +339,4 @@ fn has_ended(end: std::os::fd::BorrowedFd<'_>) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
     let mut fds = [PollFd::from_borrowed_fd(end, PollFlags::IN)];
     poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
-}
-
-fn state(images: &Images, kept: &Kept) -> State {
-    let main = kept.main().and_then(|key| images.get(key));
-    State {
-        samples: main.map(|held| held.image.samples()).unwrap_or_default(),
-        live: main.map(|held| held.image.live()).unwrap_or_default(),
-        processes: images.running(),
-    }
 }

@@ -5,9 +5,11 @@
 //! before, so the program has the default, as from any shell.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
@@ -21,9 +23,10 @@ use super::program::Program;
 use super::sample::Sample;
 use crate::exit::{Exit, Failure};
 
-/// Where the library inside the program finds the socket, and how often it samples.
+/// Where the library inside the program finds the socket, how often it samples, and what the unit of ages is.
 const RECORD: &str = "PLIMSOLL_RECORD";
 const SAMPLE: &str = "PLIMSOLL_SAMPLE";
+const EPOCH_MS: &str = "PLIMSOLL_EPOCH_MS";
 const PRELOAD: &str = "LD_PRELOAD";
 /// Python takes small objects from blocks of its own, which would hide its whole heap behind a few lines of C.
 const PYTHON_MALLOC: &str = "PYTHONMALLOC";
@@ -34,6 +37,8 @@ pub(crate) struct Additions<'a> {
     pub(crate) preload: &'a Path,
     pub(crate) socket: &'a Path,
     pub(crate) sample: Sample,
+    /// The unit of ages: whole milliseconds, up to an hour.
+    pub(crate) epoch: Duration,
     /// Let Python take its objects from `malloc`.
     pub(crate) python_malloc: bool,
 }
@@ -45,6 +50,15 @@ pub(crate) struct Additions<'a> {
 /// the variable would change each Python of a large build that nobody wants to look at.
 pub(crate) fn wants_python_malloc(program: &Program, keep: bool) -> bool {
     program.is_python && !keep && std::env::var_os(PYTHON_MALLOC).is_none()
+}
+
+/// Where its standard output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Where ours goes.
+    Ours,
+    /// To our standard error: ours is for one document.
+    Error,
 }
 
 /// How a program changed its state.
@@ -64,19 +78,23 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts it with the mask of signals that we got.
+    /// Starts it with the mask of signals that we got, under the profiler if there are additions.
     pub(crate) fn start(
         program: &Program,
         command: &[OsString],
-        additions: &Additions<'_>,
+        additions: Option<&Additions<'_>>,
         mask: &SigSet,
+        output: Output,
     ) -> Result<Child, Failure> {
         let (file, arguments) = program.line(command);
         let arguments: Vec<CString> = arguments.iter().map(|word| c_string(word)).collect();
         let environment = environment(additions);
         let pid = attributes(mask)
             .and_then(|attributes| {
-                let actions = PosixSpawnFileActions::init()?;
+                let mut actions = PosixSpawnFileActions::init()?;
+                if output == Output::Error {
+                    actions.add_dup2(io::stderr().as_raw_fd(), io::stdout().as_raw_fd())?;
+                }
                 posix_spawn(&*c_string(file.as_os_str()), &actions, &attributes, &arguments, &environment)
             })
             .map_err(|error| refused(program, error))?;
@@ -159,11 +177,15 @@ fn attributes(mask: &SigSet) -> nix::Result<PosixSpawnAttr> {
     Ok(attributes)
 }
 
-/// Our environment and the additions, as `name=value`.
-fn environment(additions: &Additions<'_>) -> Vec<CString> {
+/// Our environment and the additions, if there are some, as `name=value`.
+fn environment(additions: Option<&Additions<'_>>) -> Vec<CString> {
+    let Some(additions) = additions else {
+        return std::env::vars_os().map(|(name, value)| pair(&name, &value)).collect();
+    };
     let mut added: Vec<(&str, OsString)> = vec![
         (RECORD, additions.socket.as_os_str().to_owned()),
         (SAMPLE, additions.sample.to_string().into()),
+        (EPOCH_MS, additions.epoch.as_millis().to_string().into()),
     ];
     let mut list = additions.preload.as_os_str().to_owned();
     if let Some(before) = std::env::var_os(PRELOAD).filter(|before| !before.is_empty()) {
@@ -214,7 +236,7 @@ fn refused(program: &Program, error: Errno) -> Failure {
         }
         _ => Failure::of_program(
             126,
-            format!("{path} was not started: {error_text}; see whether it runs without `plimsoll record`"),
+            format!("{path} was not started: {error_text}; see whether it runs without plimsoll"),
         ),
     }
 }

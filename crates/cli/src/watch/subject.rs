@@ -1,0 +1,115 @@
+//! One process, or service, that is watched: what was read of it so far, and what its names are found from.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use plimsoll_core::Bytes;
+use plimsoll_core::heap::HeapSnapshot;
+use plimsoll_heap::image::{Image, Process};
+use plimsoll_verdict::Profile;
+use plimsoll_verdict::judge::{Owner, Reading, Series, SeriesLimits};
+
+use super::memory;
+use crate::keeper::named::Namer;
+
+/// One that is watched.
+pub(crate) struct Subject {
+    pub(crate) owner: Owner,
+    pub(crate) series: Series,
+    named_by: NamedBy,
+    began: Instant,
+    /// What was resident, and what lived on its heap, when it was last read.
+    pub(crate) resident: Bytes,
+    pub(crate) live: Bytes,
+    /// It is not read any more.
+    pub(crate) has_ended: bool,
+}
+
+/// From what the names of its stacks are found.
+enum NamedBy {
+    Nothing,
+    /// Its last tables.
+    Tables(HeapSnapshot, Process),
+    /// Its last profile, which has them.
+    Profile(Profile),
+}
+
+impl Subject {
+    pub(crate) fn new(owner: Owner, limits: SeriesLimits) -> Subject {
+        Subject {
+            owner,
+            series: Series::new(limits),
+            named_by: NamedBy::Nothing,
+            began: Instant::now(),
+            resident: Bytes::new(0),
+            live: Bytes::new(0),
+            has_ended: false,
+        }
+    }
+
+    /// Reads the tables of a process, and what the kernel says of it.
+    pub(crate) fn read_tables(&mut self, image: &Image, process: &Process, pid: i32) {
+        let mut snapshot = image.snapshot();
+        // Who has just ended has no memory, and its tables are there all the same.
+        snapshot.memory = memory::of(pid, Some(image)).ok();
+        self.note(&Reading::of_snapshot(&snapshot), Bytes::new(snapshot.live().bytes));
+        self.named_by = NamedBy::Tables(snapshot, process.clone());
+    }
+
+    /// Reads what the kernel says of a process that has no profiler.
+    pub(crate) fn read_resident(&mut self, pid: i32) -> std::io::Result<()> {
+        let reading = Reading {
+            at: self.began.elapsed(),
+            unix_ms: unix_ms(),
+            memory: Some(memory::of(pid, None)?),
+            ..Reading::default()
+        };
+        self.note(&reading, Bytes::new(0));
+        Ok(())
+    }
+
+    /// Takes a profile that a service handed out.
+    pub(crate) fn read_profile(&mut self, profile: Profile) {
+        self.note(&Reading::of_profile(&profile), Bytes::new(profile.live().bytes));
+        self.named_by = NamedBy::Profile(profile);
+    }
+
+    fn note(&mut self, reading: &Reading, live: Bytes) {
+        self.live = live;
+        if let Some(memory) = &reading.memory {
+            self.resident = Bytes::new(memory.resident_bytes);
+        }
+        // One that is not later than the last says nothing new.
+        self.series.add(reading);
+    }
+
+    /// Its last profile with the names that a verdict needs, which takes up to some seconds; nothing if it has none.
+    pub(crate) fn named(&self, namer: &mut Namer) -> Option<Profile> {
+        match &self.named_by {
+            NamedBy::Nothing => None,
+            NamedBy::Profile(profile) => Some(profile.clone()),
+            NamedBy::Tables(snapshot, process) => {
+                let active = self.series.active_stacks();
+                let mut snapshot = snapshot.clone();
+                // The stacks of churn are the most, and nobody asks for their names.
+                snapshot.stacks.retain(|stack| active.binary_search(&stack.id).is_ok());
+                Some(namer.profile(&snapshot, process))
+            }
+        }
+    }
+
+    /// For how long it was watched.
+    pub(crate) fn watched(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+/// What a process is called: the last part of its program's path.
+pub(crate) fn word(program: &str) -> String {
+    Path::new(program).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
