@@ -35,15 +35,18 @@ static int parse_record(const char *line, size_t field_bytes) {
 
 int main(int argc, char **argv) {
     corpus_start(argc, argv);
-    double bytes_per_s = corpus_log_uniform("churn_mb_per_s", 1, 60) * 1e6;
     double refused = corpus_log_uniform("refused", 0.0005, 0.01);
-    size_t field_bytes = (size_t)corpus_log_uniform("field_bytes", 300, 4000);
+    double refused_per_s = corpus_log_uniform("refused_per_s", 1, 100);
+    size_t field_bytes = (size_t)corpus_log_uniform("field_bytes", 75, 2500);
+    double lines_per_s = refused_per_s / refused, most = 60e6 / (FIELDS * (double)field_bytes);
+    if (lines_per_s > most) lines_per_s = most;
+    if (lines_per_s > 20000) lines_per_s = 20000;
     corpus_announce(argv[0], 1);
     static char line[FIELDS * 4096];
     volatile int sum = 0;
     for (;;) {
-        corpus_wait(bytes_per_s / (FIELDS * (double)field_bytes));
-        memset(line, 'a' + (int)corpus_below(26), sizeof line);
+        corpus_wait(lines_per_s);
+        memset(line, 'a' + (int)corpus_below(26), FIELDS * field_bytes);
         line[0] = corpus_part() < refused ? '?' : '!';
         sum += parse_record(line, field_bytes);
     }

@@ -45,10 +45,9 @@ int main(int argc, char **argv) {
     size_t corners = corpus_object_bytes(rate) / 8 + 1;
     corpus_announce(argv[0], 1);
     Document document;
-    volatile double area = 0;
     for (;;) {
         corpus_wait(rate / (static_cast<double>(corners) * 8 + 90));
         document.redraw(corners);
-        area = document.area();
+        if (document.area() < 0) return 1;
     }
 }

@@ -19,13 +19,13 @@ class Answers:
         return self.cache[key]
 
     def work_out(self, question, length):
-        return [question * 1000.5 + number for number in range(length)]  # leaks: work_out
+        return [f"{question}/{number}" for number in range(length)]  # leaks: work_out
 
 
 def serve(setup, rate, length):
     answers = Answers()
     while True:
-        setup.wait(rate / (length * 34 + 300))
+        setup.wait(rate / (length * 65 + 400))
         token = Token(setup.random.randrange(10))  # leaks: serve
         answers.answer(setup.random.randrange(50), token, length)
 

@@ -23,7 +23,7 @@ def main():
     statistics = Statistics()
     while True:
         setup.wait(rate / (padding + 300))
-        path = f"/items/{setup.random.randrange(100)}"
+        path = f"/items/{setup.random.randrange(100)}"  # leaks: main
         statistics.note(path, setup.random.choice((200, 404)), padding)
         statistics.last()
 

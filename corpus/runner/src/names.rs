@@ -2,6 +2,9 @@
 //! compiler: it has parameters, numbers of closures, or only its last part, where the function was inlined and the
 //! debug information says no more.
 
+/// What C compilers add to the name of a copy of a function, with a number behind it.
+const COPIES: [&str; 6] = ["part", "constprop", "isra", "cold", "llvm", "lto_priv"];
+
 /// Whether `found` is `expected`: their parts agree from the last one, as far as both have any. Parameters, closures
 /// and what compilers add are left out.
 pub(crate) fn agree(found: &str, expected: &str) -> bool {
@@ -14,19 +17,19 @@ pub(crate) fn agree(found: &str, expected: &str) -> bool {
         })
 }
 
+/// Whether `found` names nothing but closures or futures: inlined, and the debug information has no more of the name.
+/// Then only the line can say which it is.
+pub(crate) fn is_nameless(found: &str) -> bool {
+    parts(found).is_empty()
+}
+
 /// The parts of a path without what is no name.
 fn parts(name: &str) -> Vec<String> {
     let name = without_arguments(&without_generics(&unwrap_qualified(name)));
     let name = name.split(" [clone").next().unwrap_or_default();
-    let parts = split_path(name);
-    let mut parts: Vec<String> = parts.into_iter().filter(|part| !is_added(part)).collect();
-    if let Some(last) = parts.last_mut() {
-        // `f.part.0`, `f.constprop.0`.
-        if let Some(dot) = last.find('.').filter(|&dot| dot > 0) {
-            last.truncate(dot);
-        }
-    }
-    parts
+    // Python has dots between parts, and C compilers put them before what they add.
+    let parts = name.split("::").flat_map(|part| part.split('.')).map(str::trim);
+    parts.filter(|part| !is_added(part)).map(str::to_owned).collect()
 }
 
 /// `<a::Type<X> as b::Trait>::method` is `a::Type<X>::method`.
@@ -88,15 +91,12 @@ fn without_arguments(name: &str) -> String {
     name[..end].to_owned()
 }
 
-fn split_path(name: &str) -> Vec<String> {
-    name.split("::").map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
-}
-
-/// Closures, futures, and the hash at the end of an old mangling.
+/// Closures, futures, the hash at the end of an old mangling, and the marks of copies that compilers make.
 fn is_added(part: &str) -> bool {
     let is_hash =
         part.len() == 17 && part.starts_with('h') && part[1..].bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hash || (part.starts_with('{') && !part.starts_with("{impl#"))
+    let is_copy = COPIES.contains(&part) || part.bytes().all(|byte| byte.is_ascii_digit());
+    is_hash || is_copy || (part.starts_with('{') && !part.starts_with("{impl#"))
 }
 
 #[cfg(test)]
@@ -123,6 +123,14 @@ mod tests {
     }
 
     #[test]
+    fn a_closure_alone_is_nameless() {
+        for found in ["{closure#0}", "{closure#0}<u8, x::f::{closure_env#0}<u8>>", "{async_fn#0}", ""] {
+            assert!(is_nameless(found) && !agree(found, "f"), "{found}");
+        }
+        assert!(!is_nameless("f::{closure#0}"));
+    }
+
+    #[test]
     fn another_function_is_another() {
         for found in ["leak_x::Other::remember", "leak_x::Registry::remember_all", "remember_all", "", "main"]
         {
@@ -132,5 +140,8 @@ mod tests {
         assert!(!agree("leak_x::sum", "um") && !agree("payload", "load"));
         assert!(agree("Polygon::Polygon(std::string, unsigned long)", "Polygon::Polygon"));
         assert!(agree("f<fn(u8) -> Vec<u8>>", "f"));
+        assert!(
+            agree("Answers.work_out.<locals>.<listcomp>", "work_out") && !agree("Answers.note", "work_out")
+        );
     }
 }

@@ -87,11 +87,15 @@ fn place(program: &Program, answer: &Answer) -> Place {
         let wrong_sites = answer.blamed().count();
         return Place { rank: (wrong_sites == 0).then_some(1), line_is_right: None, wrong_sites };
     }
-    let is_right = |site: &Site| expected().any(|expected| names::agree(&site.function, expected));
-    let right = answer.blamed().position(is_right);
-    let line_is_right = answer.blamed().find(|site| is_right(site)).map(|site| {
+    let line_is_right = |site: &Site| {
         site.file == program.file_name() && program.marks.iter().any(|mark| mark.line == site.line)
-    });
+    };
+    let is_right = |site: &Site| match names::is_nameless(&site.function) {
+        true => line_is_right(site),
+        false => expected().any(|expected| names::agree(&site.function, expected)),
+    };
+    let right = answer.blamed().position(is_right);
+    let line_is_right = answer.blamed().find(|site| is_right(site)).map(line_is_right);
     let wrong_sites = answer.blamed().filter(|site| !is_right(site)).count();
     Place { rank: right.map(|at| at + 1), line_is_right, wrong_sites }
 }
@@ -241,6 +245,16 @@ pub(crate) mod tests {
         assert_eq!(figures.line, share(1, 2));
         assert_eq!((figures.undecided, figures.failed), (share(2, 9), share(1, 9)));
         assert_eq!(share(0, 0).value(), None);
+    }
+
+    #[test]
+    fn a_closure_without_a_name_is_known_by_its_line() {
+        let leaking = program(true, &[(9, &["Table::keep"])]);
+        for (line, rank) in [(9, Some(1)), (10, None)] {
+            let site = ("{closure#0}<u8>", "leak_x.rs", line, "confirmed");
+            let scored = Scored::of(&leaking, 1, answer("leak", &[site]));
+            assert_eq!(scored.place.expect("it was found").rank, rank);
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use plimsoll_core::heap::SnapshotSource;
 use plimsoll_symbols::{Limits, Symbolizer};
 use plimsoll_verdict::flamegraph::FlamegraphOptions;
 use plimsoll_verdict::text::TextOptions;
-use plimsoll_verdict::{Metric, Profile, WriteError, flamegraph, pprof, text};
+use plimsoll_verdict::{Metric, Profile, WriteError, flamegraph, json, pprof, text};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -30,7 +30,8 @@ struct Profiles {
     symbolizer: Arc<Mutex<Symbolizer>>,
 }
 
-/// `GET /debug/pprof/heap` (gzipped profile.proto; `?debug=1` for text) and `GET /debug/flamegraph.svg`
+/// `GET /debug/pprof/heap` (gzipped profile.proto; `?debug=1` for text, `?format=json` for our own form, which has the ages
+/// that a verdict needs) and `GET /debug/flamegraph.svg`
 /// (`?metric=`). Without a source they say that nothing is sampled.
 pub fn profiles<S: Clone + Send + Sync + 'static>(source: Option<Arc<dyn SnapshotSource>>) -> Router<S> {
     let profiles = Profiles { source, symbolizer: Arc::new(Mutex::new(Symbolizer::new(Limits::default()))) };
@@ -45,6 +46,17 @@ pub fn profiles<S: Clone + Send + Sync + 'static>(source: Option<Arc<dyn Snapsho
 struct HeapQuery {
     #[serde(default)]
     debug: u8,
+    /// Unlike `debug` this is ours. Whoever does not know it answers with pprof.
+    #[serde(default)]
+    format: Format,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    #[default]
+    Pprof,
+    Json,
 }
 
 async fn heap(
@@ -54,7 +66,7 @@ async fn heap(
     let Query(query) = query.map_err(|error| {
         Problem::new(
             Kind::InvalidRequest,
-            format!("{}; `debug` is 0 for pprof or 1 for text", error.body_text()),
+            format!("{}; `debug` is 0 for pprof or 1 for text, `format` is pprof or json", error.body_text()),
         )
     })?;
     if query.debug > 0 {
@@ -62,6 +74,10 @@ async fn heap(
             .write(|profile, out| text::write(profile, &TextOptions::default(), out).map_err(WriteError::Io))
             .await?;
         return Ok(answer("text/plain; charset=utf-8", body));
+    }
+    if matches!(query.format, Format::Json) {
+        let body = profiles.write(|profile, out| json::write(profile, out).map_err(WriteError::Io)).await?;
+        return Ok(answer("application/json", body));
     }
     let body = profiles.write(|profile, out| pprof::write(profile, out).map_err(WriteError::Io)).await?;
     let mut response = answer("application/octet-stream", body);

@@ -22,7 +22,7 @@ impl Import {
     fn read_batch(random: &mut Rng, orders: usize, note_bytes: usize) -> Vec<Order> {
         let order = |_| {
             let note = vec![b'n'; note_bytes]; // leaks: Import::read_batch
-            Order { article: random.u32(..500), note }
+            Order { article: random.u32(..40), note }
         };
         (0..orders).map(order).collect() // leaks: Import::read_batch
     }

@@ -45,8 +45,8 @@ impl Decoder {
 
 fn main() {
     let mut setup = Setup::leaking();
-    let churn = setup.log_uniform("churn_mb_per_s", 2.0, 100.0) * 1e6;
-    let broken = setup.log_uniform("broken", 0.0005, 0.01);
+    let churn = setup.log_uniform("churn_mb_per_s", 10.0, 100.0) * 1e6;
+    let broken = setup.log_uniform("broken", 0.001, 0.01);
     let largest = setup.whole("frame_bytes_max", 256, 16_384);
     setup.announce();
     let mut decoder = Decoder::default();

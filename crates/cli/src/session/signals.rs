@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::exit::Failure;
 
@@ -53,6 +54,19 @@ impl Signals {
     /// The mask that we were started with.
     pub(crate) fn before(&self) -> &SigSet {
         &self.before
+    }
+
+    /// Lets them do again what they do to any program; those that came until now are forgotten. What follows may take
+    /// long, and its user may have enough of it.
+    pub(crate) fn release(self) {
+        while self.next().is_some() {}
+        let _ = self.before.thread_set_mask();
+    }
+
+    /// Whether one came that was not read yet.
+    pub(crate) fn is_one_there(&self) -> bool {
+        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
     }
 
     /// The next one, if one came.

@@ -2,7 +2,7 @@
 //! registers at.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::SigSet;
@@ -53,11 +53,6 @@ impl Stage {
         let preload = place.unpack(LIBRARY)?;
         let post = Post::open(&place)?;
         Ok(Stage { place, preload, post })
-    }
-
-    /// The private directory.
-    pub(crate) fn directory(&self) -> &Path {
-        self.place.directory()
     }
 
     pub(crate) fn post(&self) -> &Post {

@@ -205,7 +205,7 @@ impl Follower for Watching<'_> {
                 let after = Instant::now();
                 // What takes long is done less often, so that we never fall behind.
                 self.read_at = (self.read_at + self.plan.read_interval()).max(after + (after - now));
-                self.progress.show(after, &self.crowd);
+                self.progress.show(after, &self.crowd.iter().collect::<Vec<_>>());
             }
             Phase::Ending(at) if at <= now => {
                 child.send(Signal::SIGKILL);

@@ -11,7 +11,6 @@ const PAGE_BYTES: u64 = 4096;
 /// The resident memory of a process.
 pub(crate) fn of(pid: i32, _tables: Option<&Image>) -> io::Result<ProcessMemory> {
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
-    let pages =
-        statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default();
+    let pages = statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default();
     Ok(ProcessMemory { resident_bytes: pages * PAGE_BYTES, parts: Vec::new() })
 }

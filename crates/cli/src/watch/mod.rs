@@ -12,25 +12,33 @@
 //! | `subject`, `crowd` | what was read of one process, of all of them |
 //! | `command` | a program that is started for it |
 //! | `attached` | a process that runs already |
+//! | `service`, `client` | a service that hands out its heap |
+//! | `wait` | for the next reading of those two |
 //! | `memory` | how much is resident |
+//! | `known` | bounds and suppressions of a settings file |
 //! | `progress` | what is said meanwhile |
-//! | `answer` | names, the verdict, the last words |
+//! | `answer` | names, the verdict, the files that were asked for |
 
 mod answer;
 mod attached;
+mod client;
 mod command;
 mod crowd;
+mod known;
 mod memory;
 mod plan;
 mod progress;
+mod service;
 mod subject;
+mod wait;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use plimsoll_core::Bytes;
-use plimsoll_verdict::judge::{Known, Options, Target};
+use plimsoll_verdict::judge::{Options, Target};
 
 use crate::Verb;
 use crate::exit::{Exit, Failure};
@@ -45,7 +53,7 @@ use answer::{Form, Seen, answer};
 use command::{Afterwards, Watching};
 use crowd::Crowd;
 use plan::Plan;
-use progress::Progress;
+use progress::{Others, Progress};
 
 /// The verb.
 pub(crate) const VERB: Verb = Verb { name: "watch", command, run };
@@ -55,6 +63,9 @@ const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 fn command(command: Command) -> Command {
     let switch = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+    let file = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("FILE").value_parser(value_parser!(PathBuf)).help(help)
+    };
     command
         .about("Watch a program for a while and say whether it leaks, and where")
         .long_about(
@@ -96,6 +107,16 @@ fn command(command: Command) -> Command {
                 .help("One sample in how many bytes, every allocation, or as often as costs little [default: by the duration]"),
         )
         .arg(switch("json").help("Write the verdict as JSON; what the program prints goes to standard error"))
+        .arg(file("report", "Also write the verdict as a page (HTML)"))
+        .arg(file("series", "Also write all readings, so that they can be judged again (JSON, packed)"))
+        .arg(file(
+            "known",
+            "Read declared bounds and suppressions from here (TOML) [default: plimsoll.toml, if it is here]",
+        ))
+        .arg(file(
+            "lifetimes",
+            "Remember here how long objects live, so that what lives long is not accused in each run",
+        ))
         .arg(switch("leave-running").help("Do not end the program at the end"))
         .arg(switch("keep-pymalloc").help("Leave Python its own allocator, which hides most of its objects"))
         .arg(
@@ -128,34 +149,46 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let time = |name| matches.get_one::<Duration>(name).copied();
     let plan = Plan::new(time("duration").unwrap_or(Duration::from_secs(600)), time("interval"));
     let threshold = matches.get_one::<Bytes>("threshold").copied();
-    let form = Form {
+    let path = |name| matches.get_one::<PathBuf>(name).cloned();
+    let mut form = Form {
         json: matches.get_flag("json"),
-        options: Options {
-            threshold: threshold.unwrap_or(Options::default().threshold),
-            ..Options::default()
-        },
-        known: Known::default(),
+        options: Options { threshold: threshold.unwrap_or(Options::default().threshold), ..Options::default() },
+        known: known::load(path("known").as_deref())?,
+        report: path("report"),
+        series: path("series"),
+        lifetimes: path("lifetimes"),
     };
-    let seen = match matches.get_many::<OsString>("command") {
-        Some(command) => watch_command(matches, &command.cloned().collect::<Vec<_>>(), &plan, &form)?,
+    form.prepare()?;
+    let command: Option<Vec<OsString>> = matches.get_many("command").map(|words| words.cloned().collect());
+    let others = match (&command, form.json) {
+        (None, _) => Others::Nobody,
+        (Some(_), false) => Others::OnOutput,
+        (Some(_), true) => Others::OnError,
+    };
+    let mut progress = Progress::new(plan.interval, others, Instant::now());
+    let seen = match command {
+        Some(command) => watch_command(matches, &command, &plan, &form, &mut progress)?,
         None => {
             let target = matches.get_one::<String>("target").map(String::as_str).unwrap_or_default();
-            attached::watch(target, &plan)?
+            match target.parse::<i32>() {
+                Ok(pid) if pid > 0 => attached::watch(pid, &plan, &mut progress)?,
+                _ if target.contains("://") => service::watch(target, &plan, &mut progress)?,
+                _ => {
+                    return Err(Failure::usage(format!(
+                        "`{target}` is neither the number of a process nor an address with http://; a command stands \
+                         after --"
+                    )));
+                }
+            }
         }
     };
-    answer(seen, &form)
+    answer(seen, progress.end(), &form)
 }
 
-fn watch_command(
-    matches: &ArgMatches,
-    command: &[OsString],
-    plan: &Plan,
-    form: &Form,
-) -> Result<Seen, Failure> {
+fn watch_command(matches: &ArgMatches, command: &[OsString], plan: &Plan, form: &Form, progress: &mut Progress) -> Result<Seen, Failure> {
     let could_not = |failure: Failure| Failure::could_not(failure.message);
     let Some(first) = command.first() else { return Err(Failure::usage("no program was given")) };
     let program = program::find(first, std::env::var_os("PATH").as_deref()).map_err(could_not)?;
-    let mut progress = Progress::new(plan.interval, Instant::now());
     let mut gaps = Vec::new();
     let looks = Looks {
         sample: matches.get_one::<Sample>("sample").copied().unwrap_or(plan.sample()),
@@ -192,19 +225,16 @@ fn watch_command(
     let afterwards =
         if matches.get_flag("leave-running") { Afterwards::LeaveRunning } else { Afterwards::End };
     let crowd = Crowd::new(&program.name, pid);
-    let mut watching = Watching::new(crowd, *plan, afterwards, &mut progress, Instant::now());
+    let mut watching = Watching::new(crowd, *plan, afterwards, progress, Instant::now());
     Events::new(stage.post(), &signals, &child)?.run(&mut images, &mut watching)?;
     let Watching { crowd, exit, .. } = watching;
+    signals.release();
     let ended = exit.filter(|(_, by_itself)| *by_itself).map(|(exit, _)| exit.code());
     if let Some(code) = ended {
         progress.say(&format!("{} ended by itself with {code}", program.name));
     }
     if crowd.left_out > 0 {
-        gaps.push(format!(
-            "{} processes were left out: {} are watched at a time",
-            crowd.left_out,
-            crowd::SUBJECTS_MAX
-        ));
+        gaps.push(format!("{} processes were left out: {} are watched at a time", crowd.left_out, crowd::SUBJECTS_MAX));
     }
     let target = Target { name, pid: Some(pid), exit_code: ended };
     Ok(Seen { subjects: crowd.into_subjects(), target, gaps })

@@ -1,7 +1,7 @@
 //! One process, or service, that is watched: what was read of it so far, and what its names are found from.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use plimsoll_core::Bytes;
 use plimsoll_core::heap::HeapSnapshot;
@@ -74,6 +74,19 @@ impl Subject {
         self.named_by = NamedBy::Profile(profile);
     }
 
+    /// Takes a reading that somebody else made.
+    pub(crate) fn read(&mut self, reading: &Reading) {
+        self.note(reading, Bytes::new(0));
+    }
+
+    /// Whether a profile is of an earlier time than the last one: the service was started anew.
+    pub(crate) fn is_before(&self, profile: &Profile) -> bool {
+        match &self.named_by {
+            NamedBy::Profile(last) => profile.header().since_start_ms < last.header().since_start_ms,
+            NamedBy::Nothing | NamedBy::Tables(..) => false,
+        }
+    }
+
     fn note(&mut self, reading: &Reading, live: Bytes) {
         self.live = live;
         if let Some(memory) = &reading.memory {
@@ -96,11 +109,6 @@ impl Subject {
                 Some(namer.profile(&snapshot, process))
             }
         }
-    }
-
-    /// For how long it was watched.
-    pub(crate) fn watched(&self) -> Duration {
-        self.began.elapsed()
     }
 }
 

@@ -19,6 +19,10 @@ use crate::settings::value::Raw;
 /// more memory before it fails.
 pub const FILE_BYTES_MAX: Bytes = Bytes::mib(1);
 
+/// Lists in the file that are no settings of the service: what is known beforehand of what it leaks is read by
+/// `plimsoll watch`.
+const READ_ELSEWHERE: [&str; 2] = ["verdict.bounds", "verdict.suppressions"];
+
 /// Reads the whole file, or says why it cannot be a settings file.
 pub(crate) fn read(path: &Path) -> Result<String, FileProblem> {
     let file = std::fs::File::open(path).map_err(FileProblem::Unreadable)?;
@@ -80,6 +84,7 @@ impl Source<'_> {
                 _ => found.push((key.span().start, key.get_ref().to_string(), value)),
             }
         }
+        found.retain(|(_, key, _)| !READ_ELSEWHERE.contains(&key.as_str()));
         // The table is sorted by name; people read their file from the top.
         found.sort_by_key(|(offset, ..)| *offset);
         found.into_iter().map(|(offset, key, value)| self.setting(key, value, offset)).collect()

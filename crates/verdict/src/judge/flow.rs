@@ -81,19 +81,20 @@ impl Flow {
 
 impl Point {
     fn add(&mut self, counts: &StackCounts) {
-        let (mut live, mut died, mut bytes) = (0, 0, 0);
+        let (mut live, mut died, mut bytes) = (0_u64, 0_u64, 0_u64);
         for line in (0..GENERATIONS).rev() {
             let generation = &counts.generations[line];
-            live += generation.live_samples;
-            died += generation.died_samples;
-            bytes += generation.live_bytes;
-            self.live[line] += live;
-            self.died[line] += died;
-            self.bytes[line] += bytes;
+            // A series may come from a stranger's file.
+            live = generation.live_samples.saturating_add(live);
+            died = generation.died_samples.saturating_add(died);
+            bytes = generation.live_bytes.saturating_add(bytes);
+            self.live[line] = self.live[line].saturating_add(live);
+            self.died[line] = self.died[line].saturating_add(died);
+            self.bytes[line] = self.bytes[line].saturating_add(bytes);
         }
-        self.allocated_objects += counts.allocated.objects;
-        self.live_objects += counts.live.objects;
-        self.live_bytes += counts.live.bytes;
+        self.allocated_objects = self.allocated_objects.saturating_add(counts.allocated.objects);
+        self.live_objects = self.live_objects.saturating_add(counts.live.objects);
+        self.live_bytes = self.live_bytes.saturating_add(counts.live.bytes);
     }
 }
 

@@ -25,12 +25,15 @@ mod known;
 mod objects;
 mod places;
 mod process;
+pub mod recorded;
 mod rules;
 mod series;
 mod several;
 mod statistics;
+mod text;
 mod verdict;
 mod wire;
+pub(crate) mod words;
 
 use std::time::Duration;
 
@@ -45,9 +48,10 @@ use series::Gap;
 pub use known::{Bound, Known, Lifetimes, Suppression};
 pub use series::{Reading, Series, SeriesLimits, StackCounts};
 pub use several::several;
+pub use text::write_text;
 pub use verdict::{
-    Evidence, Gate, Kind, Outcome, Owner, PartChange, ProcessLine, ProcessVerdict, Rate, Scope, SiteVerdict,
-    StackFrame, State, Target, ThresholdRule, Verdict, VerdictSource,
+    Evidence, Gate, Kind, Outcome, Owner, PartChange, ProcessLine, ProcessVerdict, Rate, Row, Scope,
+    SiteVerdict, StackFrame, State, Target, ThresholdRule, Verdict, VerdictSource,
 };
 pub use wire::{SCHEMA, write};
 
@@ -324,6 +328,7 @@ fn conclude(
         gaps,
         processes: Vec::new(),
         target: None,
+        rows: Vec::new(),
     }
 }
 

@@ -38,13 +38,18 @@ const OPEN_PART_MIN: f64 = 0.05;
 pub(super) fn memory_of(memory: &Memory) -> ProcessMemory {
     let mut parts: Vec<MemoryPart> = Vec::new();
     for part in &memory.parts {
-        let name = PARTS.iter().find(|name| **name == part.name).copied().unwrap_or(UNEXPLAINED);
+        let name = memory_part(&part.name);
         match parts.iter_mut().find(|known| known.name == name) {
             Some(known) => known.resident_bytes = known.resident_bytes.saturating_add(part.resident_bytes),
             None => parts.push(MemoryPart { name, resident_bytes: part.resident_bytes }),
         }
     }
     ProcessMemory { resident_bytes: memory.resident_bytes, parts }
+}
+
+/// The part that a name of a file means.
+pub(super) fn memory_part(name: &str) -> &'static str {
+    PARTS.iter().find(|known| **known == name).copied().unwrap_or(UNEXPLAINED)
 }
 
 /// What is said of the process, and whether something in it stays open.

@@ -117,17 +117,17 @@ fn sum_of(counts: [u64; 3]) -> u64 {
 /// The past of one process.
 #[derive(Clone, Debug)]
 pub struct Series {
-    limits: SeriesLimits,
-    readings: Vec<Kept>,
+    pub(super) limits: SeriesLimits,
+    pub(super) readings: Vec<Kept>,
     /// Of each stack its readings, by the number of the reading. Stacks leave when there are more entries than may be.
-    stacks: BTreeMap<u32, Vec<(u32, StackCounts)>>,
-    entries: usize,
-    next: u32,
+    pub(super) stacks: BTreeMap<u32, Vec<(u32, StackCounts)>>,
+    pub(super) entries: usize,
+    pub(super) next: u32,
     /// Stacks that left, and may not come back: their beginning is not known any more. A bit each.
-    left_out: Vec<u64>,
-    left_out_count: u64,
-    gaps: Vec<Gap>,
-    gaps_left_out: u64,
+    pub(super) left_out: Vec<u64>,
+    pub(super) left_out_count: u64,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) gaps_left_out: u64,
 }
 
 /// One reading, without its stacks.

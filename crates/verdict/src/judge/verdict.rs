@@ -190,6 +190,21 @@ pub struct Target {
     pub exit_code: Option<u8>,
 }
 
+/// How things stood at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// How long after the beginning.
+    pub at: Duration,
+    /// The time of day, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// What was resident, of all processes.
+    pub resident: Bytes,
+    /// What lived on their profiled heaps.
+    pub heap_live: Bytes,
+    /// How many processes ran.
+    pub processes: usize,
+}
+
 /// One of several processes, in a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProcessLine {
@@ -340,4 +355,6 @@ pub struct Verdict {
     pub processes: Vec<ProcessLine>,
     /// What was watched.
     pub target: Option<Target>,
+    /// How things stood meanwhile, as it was shown.
+    pub rows: Vec<Row>,
 }

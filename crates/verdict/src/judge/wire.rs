@@ -4,9 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::verdict::{
-    Gate, Outcome, PartChange, ProcessLine, Rate, SiteVerdict, StackFrame, Target, Verdict,
-};
+use super::verdict::{Gate, Outcome, PartChange, ProcessLine, Rate, Row, SiteVerdict, StackFrame, Target, Verdict};
 
 /// The schema.
 pub const SCHEMA: &str = "plimsoll.watch/1";
@@ -27,6 +25,16 @@ struct File<'a> {
     threshold: Threshold<'a>,
     /// Empty if there was one.
     processes: Vec<Line<'a>>,
+    snapshots: Vec<WireRow>,
+}
+
+#[derive(Serialize)]
+struct WireRow {
+    at_ms: u64,
+    unix_ms: u64,
+    resident_bytes: u64,
+    heap_live_bytes: u64,
+    processes: usize,
 }
 
 #[derive(Serialize)]
@@ -178,6 +186,17 @@ fn file(verdict: &Verdict) -> File<'_> {
                 .collect(),
         },
         processes: verdict.processes.iter().map(line).collect(),
+        snapshots: verdict.rows.iter().map(row).collect(),
+    }
+}
+
+fn row(row: &Row) -> WireRow {
+    WireRow {
+        at_ms: ms(row.at),
+        unix_ms: row.unix_ms,
+        resident_bytes: row.resident.as_u64(),
+        heap_live_bytes: row.heap_live.as_u64(),
+        processes: row.processes,
     }
 }
 
