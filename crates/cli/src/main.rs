@@ -31,15 +31,8 @@ use crate::exit::{Exit, Failure};
 static HEAP: plimsoll_heap::Heap = plimsoll_heap::Heap::system();
 
 /// Every verb, in the order of the help. To add one, write its file and name it here.
-const VERBS: &[Verb] = &[
-    serve::VERB,
-    watch::VERB,
-    record::VERB,
-    snapshot::VERB,
-    report::VERB,
-    diff::VERB,
-    config::VERB,
-];
+const VERBS: &[Verb] =
+    &[serve::VERB, watch::VERB, record::VERB, snapshot::VERB, report::VERB, diff::VERB, config::VERB];
 
 /// One verb: how it is called, and what it does.
 struct Verb {

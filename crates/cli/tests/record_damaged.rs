@@ -47,7 +47,7 @@ fn read_all(bytes: &[u8]) -> Result<u64, ImageError> {
     let (process, note) = (image.process(), image.note());
     let _ = (process.program.len(), note.len(), image.live());
     let snapshot = image.snapshot();
-    let _ = (image.peak(), snapshot.live());
+    let _ = (image.peak(), snapshot.live(), image.live_samples(), image.block_addresses());
     for stack in &snapshot.stacks {
         let _ = (snapshot.addresses_of(stack).len(), stack.live_samples());
     }
@@ -59,6 +59,9 @@ fn read_all(bytes: &[u8]) -> Result<u64, ImageError> {
 fn damaged_images_are_read_or_refused() {
     let whole = image();
     assert!(read_all(&whole).expect("it is as it was written") > 20);
+    let intact = Image::read(&whole).expect("it is as it was written");
+    assert!(intact.live_samples() <= intact.samples(), "{} live", intact.live_samples());
+    assert!(!intact.block_addresses().is_empty(), "where samples are");
     let seed = fastrand::u64(..);
     say(&format!("seed {seed}, {} bytes", whole.len()));
     let mut random = fastrand::Rng::with_seed(seed);

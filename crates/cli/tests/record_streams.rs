@@ -50,6 +50,7 @@ fn the_environment_is_ours_with_what_the_library_needs() {
     let output = run(command.env("LD_PRELOAD", "").env("ODD", "a=b c\n"));
     let seen = text(&output.stdout);
     assert!(seen.contains("\nPLIMSOLL_SAMPLE=65536\n"), "{seen}");
+    assert!(seen.contains("\nPLIMSOLL_EPOCH_MS=1000\n"), "{seen}");
     assert!(seen.contains("/record-") && seen.contains("\nPLIMSOLL_RECORD=/"), "{seen}");
     assert!(seen.contains("ODD=a=b c\n"), "{seen}");
     let socket = seen.lines().find_map(|line| line.strip_prefix("PLIMSOLL_RECORD=")).expect("it is set");

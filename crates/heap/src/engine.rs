@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use crate::capture::{self, Stack};
 use crate::cells::{Cells, Place};
-use crate::cost::Cost;
+use crate::cost::{COARSEST, Cost};
 use crate::large::Large;
 use crate::os::{self, OutOfAddressSpace};
 use crate::range::{self, Range, Slot};
@@ -16,12 +16,15 @@ use crate::sample::Sample;
 use crate::shared::header::Counts;
 use crate::shared::home::Shared;
 use crate::spans::Spans;
-use crate::stacks::Stacks;
+use crate::stacks::{Stacks, cohorts};
 use crate::sync::{Acquire, Relaxed, Release};
 use crate::thread::Thread;
 use crate::unwind::Registers;
 
 static ENGINE: AtomicPtr<Engine> = AtomicPtr::new(std::ptr::null_mut());
+
+/// With so many more samples alive, the tables are looked at.
+const ROOM_LOOK_SAMPLES: u64 = 256;
 
 /// See the head of this file.
 pub(crate) struct Engine {
@@ -96,6 +99,12 @@ impl Engine {
         engine
     }
 
+    /// Where sampled blocks are that have addresses of their own.
+    pub(crate) fn block_addresses(&self) -> std::ops::Range<usize> {
+        let start = self.range.start();
+        start..self.spans.as_ref().map_or(start + self.range.bytes(), Spans::end)
+    }
+
     /// Where all its memory is.
     pub(crate) fn addresses(&self) -> Vec<std::ops::Range<usize>> {
         self.range
@@ -119,11 +128,9 @@ impl Engine {
 
     #[cold]
     fn next_epoch(&self, now_ns: u64) -> u32 {
-        let epochs = now_ns.saturating_sub(self.started_ns) / self.epoch_ns;
-        let now = u32::try_from(epochs).unwrap_or(u32::MAX) & (u32::MAX >> 1);
+        let now = cohorts::epoch(now_ns.saturating_sub(self.started_ns), self.epoch_ns);
         let now = self.now.fetch_max(now, Relaxed).max(now);
-        let passed_ns = (u64::from(now) + 1).saturating_mul(self.epoch_ns);
-        let ends_ns = self.started_ns.saturating_add(passed_ns);
+        let ends_ns = self.started_ns.saturating_add(cohorts::ends_ns(now, self.epoch_ns));
         // Last, so that who finds it in the future finds an epoch that is not of the past.
         self.ends_ns.fetch_max(ends_ns, Release);
         now
@@ -166,6 +173,10 @@ impl Engine {
             size: size as u64,
         };
         self.stacks.cell(number).born(&sample, epoch);
+        let live = self.counts().live_samples.fetch_add(1, Relaxed) + 1;
+        if live.is_multiple_of(ROOM_LOOK_SAMPLES) {
+            self.leave_room();
+        }
         if let Some(shared) = &self.shared {
             shared.peak.rose(self, sample.share().bytes);
         }
@@ -190,6 +201,7 @@ impl Engine {
     }
 
     pub(crate) fn died(&self, sample: &Sample) {
+        self.counts().live_samples.fetch_sub(1, Relaxed);
         if let Some(shared) = &self.shared {
             shared.peak.falls(self, sample.share().bytes);
         }
@@ -202,6 +214,29 @@ impl Engine {
             if new >= old { shared.peak.rose(self, new - old) } else { shared.peak.falls(self, old - new) }
         }
         self.stacks.cell(before.stack).resized(before, after, self.look_at_clock());
+    }
+
+    /// How much is used of the table that is the fullest, from 0 to 1: of those that fill the slower the coarser the
+    /// interval is. A chunk of the range and a span are used once they were, since they keep their size.
+    pub(crate) fn used(&self) -> f64 {
+        let live_samples = self.counts().live_samples.load(Relaxed) as f64;
+        [
+            self.range.used(),
+            self.spans.as_ref().map_or(0.0, |spans| spans.used(COARSEST as usize)),
+            self.large.used(),
+            self.stacks.used_share(),
+            // All may be of one stack and of one age.
+            live_samples / cohorts::SAMPLES_MAX as f64,
+        ]
+        .into_iter()
+        .fold(0.0, f64::max)
+    }
+
+    #[cold]
+    fn leave_room(&self) {
+        if self.cost.is_adaptive() {
+            self.cost.leave_room(self.used());
+        }
     }
 
     /// Forgets a small sample and gives its slot back.

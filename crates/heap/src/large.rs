@@ -48,6 +48,8 @@ struct Table {
 pub(crate) struct Large {
     tables: Vec<Table>,
     open: AtomicUsize,
+    /// How many samples are in it.
+    held: AtomicUsize,
 }
 
 impl Large {
@@ -61,7 +63,14 @@ impl Large {
             let buckets = (first << (2 * nth)) / BUCKET;
             Ok(Table { keys: Cells::reserve(buckets)?, entries: Cells::reserve(buckets * BUCKET)? })
         };
-        Ok(Self { tables: (0..tables).map(table).collect::<Result<_, _>>()?, open: AtomicUsize::new(1) })
+        let tables = (0..tables).map(table).collect::<Result<_, _>>()?;
+        Ok(Self { tables, open: AtomicUsize::new(1), held: AtomicUsize::new(0) })
+    }
+
+    /// How many of its places are taken, from 0 to 1.
+    pub(crate) fn used(&self) -> f64 {
+        let places: usize = self.tables.iter().map(|table| table.entries.len()).sum();
+        self.held.load(Relaxed) as f64 / places as f64
     }
 
     /// Notes a sample. False, and nothing noted, if there is no place.
@@ -79,6 +88,7 @@ impl Large {
                             entry.size.store(sample.size, Relaxed);
                             entry.sample.put(sample);
                             slot.store(key, Release);
+                            self.held.fetch_add(1, Relaxed);
                             return true;
                         }
                     }
@@ -107,6 +117,7 @@ impl Large {
                             .map(|sample| Sample { size: entry.size.load(Relaxed), ..sample });
                         entry.sample.clear();
                         slot.store(0, Release);
+                        self.held.fetch_sub(1, Relaxed);
                         return sample;
                     }
                 }

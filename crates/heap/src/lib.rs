@@ -63,6 +63,8 @@ mod profiler;
 #[cfg(not(loom))]
 mod sampler;
 mod shared;
+#[cfg(not(loom))]
+pub mod smaps;
 mod spans;
 #[cfg(not(loom))]
 mod thread;

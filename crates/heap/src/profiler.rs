@@ -9,7 +9,6 @@ use plimsoll_core::Bytes;
 use plimsoll_core::heap::{Amount, HeapSnapshot, ProfilerStatus, SnapshotSource, StackProfile};
 
 use crate::capture;
-use crate::cost::COARSEST;
 use crate::engine::Engine;
 use crate::history::History;
 use crate::label::Label;
@@ -27,6 +26,19 @@ pub enum Interval {
     /// Between 512 KiB and 32 KiB: the finest that costs at most half a percent of the process's CPU time.
     #[default]
     Adaptive,
+    /// From the finest interval on, and coarser as soon as it costs more than it may, or as the tables fill: for short
+    /// looks at a program, which have no time to come down from the coarsest.
+    ///
+    /// Bounds that cannot be are taken as the nearest that can.
+    Fine {
+        /// The finest interval; the coarsest is 512 KiB, as ever.
+        finest: Bytes,
+        /// What it may cost, in parts of a million of the process's CPU time; at most nine tenths of it.
+        cost_max_ppm: u32,
+        /// What it may cost in any case, in parts of a million of the time that passes. Zero is nothing: a program that
+        /// does little but allocate is then sampled coarsely, though it leaves its processor idle.
+        spare_ppm: u32,
+    },
     /// One sample in this many bytes, on average.
     Mean(Bytes),
     /// Every allocation. Costs up to three times the CPU time of programs that allocate a lot.
@@ -178,7 +190,7 @@ impl Profiler {
             crate::thread::with(|thread| thread.seed_with(seed));
         }
         shared.engine.look_at_clock();
-        sampler::start(profiler.mean(settings.interval));
+        sampler::start(shared.engine.cost.choose(settings.interval));
         Ok(profiler)
     }
 
@@ -197,16 +209,7 @@ impl Profiler {
     /// since every sample knows how likely it was. Nothing while it is stopped.
     pub fn set_interval(&self, interval: Interval) {
         let _changing = lock(&CHANGING);
-        sampler::change(self.mean(interval));
-    }
-
-    fn mean(&self, interval: Interval) -> f64 {
-        self.0.engine.cost.set_adaptive(interval == Interval::Adaptive);
-        match interval {
-            Interval::Adaptive => COARSEST,
-            Interval::Mean(bytes) => bytes.as_u64() as f64,
-            Interval::Every => sampler::EVERY,
-        }
+        sampler::change(self.0.engine.cost.choose(interval));
     }
 
     /// What is allocated, by stack, at this moment. Costs the program nothing but the copying of the counters (see

@@ -3,14 +3,20 @@
 //!
 //! Off is a count like any other, of half a MiB, after which a thread looks whether it still is: so on and off are one
 //! branch in the allocation path. A count that is drawn longer than that is cut, and drawn again when it runs out: no byte
-//! has a memory, so that changes no probability, and a thread learns of any change with its next half MiB.
+//! has a memory, so that changes no probability, and a thread learns of any change with its next half MiB. Where
+//! intervals are finer than usual, so are these steps: a thread that allocates little would else count on for
+//! minutes in an interval that is long over.
 
 use crate::sync::{Acquire, Relaxed, Release};
 use crate::thread::Thread;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 
-/// How far a thread counts at most before it looks what has changed.
-const STEP_BYTES: i64 = 512 * 1024;
+/// How far a thread counts at most before it looks what has changed: this at least, and at most.
+const STEP_BYTES_MIN: i64 = 4 * 1024;
+/// See [`STEP_BYTES_MIN`].
+const STEP_BYTES_MAX: i64 = 512 * 1024;
+/// How far at present.
+static STEP_BYTES: AtomicI64 = AtomicI64::new(STEP_BYTES_MAX);
 
 /// The interval in bytes, as the bits of a floating-point number. Zero is off.
 static INTERVAL: AtomicU64 = AtomicU64::new(0);
@@ -20,6 +26,11 @@ static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// Every allocation is sampled with this interval.
 pub(crate) const EVERY: f64 = 1.0;
+
+/// How far threads count from now on before they look.
+pub(crate) fn set_step(bytes: f64) {
+    STEP_BYTES.store((bytes as i64).clamp(STEP_BYTES_MIN, STEP_BYTES_MAX), Relaxed);
+}
 
 /// Starts sampling, for all threads that come by.
 pub(crate) fn start(interval: f64) {
@@ -69,7 +80,7 @@ pub(crate) fn interval() -> Option<f64> {
 pub(crate) fn hit(thread: &Thread, bytes: usize) -> Option<f64> {
     let generation = GENERATION.load(Acquire);
     let Some(interval) = interval() else {
-        thread.left.set(STEP_BYTES);
+        thread.left.set(STEP_BYTES_MAX);
         thread.generation.set(generation);
         return None;
     };
@@ -98,6 +109,7 @@ pub(crate) fn hit(thread: &Thread, bytes: usize) -> Option<f64> {
 
 /// Lets the thread count this far, or to where it looks again.
 fn arm(thread: &Thread, gap: i64) {
-    thread.ends_in_hit.set(gap <= STEP_BYTES);
-    thread.left.set(gap.min(STEP_BYTES));
+    let step = STEP_BYTES.load(Relaxed);
+    thread.ends_in_hit.set(gap <= step);
+    thread.left.set(gap.min(step));
 }

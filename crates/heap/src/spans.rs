@@ -278,6 +278,19 @@ impl Spans {
         }
     }
 
+    /// How much of the fullest region was ever taken, from 0 to 1, of those for blocks of less than so many bytes.
+    pub(crate) fn used(&self, below_bytes: usize) -> f64 {
+        let regions = self.regions.iter().filter(|region| 1 << region.span_bits < below_bytes);
+        regions
+            .map(|region| region.cut.load(Relaxed) as f64 / region.records.len() as f64)
+            .fold(0.0, f64::max)
+    }
+
+    /// Where the last region ends.
+    pub(crate) fn end(&self) -> usize {
+        self.start + ((self.regions.len() + 1) << self.region_bits)
+    }
+
     fn record(&self, span: &Span) -> &Record {
         &self.regions[usize::from(span.region)].records[span.nth as usize]
     }

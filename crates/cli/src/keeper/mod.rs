@@ -16,6 +16,8 @@
 //! | `library` | the bytes of the library that stands in front of malloc |
 //! | `post` | the socket: registrations in, questions answered |
 //! | `ask` | whom `plimsoll snapshot` asks |
+//! | `memory` | what another process's resident memory consists of |
+//! | `process` | what the kernel tells of another process at a glance |
 //! | `images` | what is held, under which pid, until when |
 //! | `named` | from tables to a profile that can be read without the process |
 //! | `replace` | files that are written whole or not at all |
@@ -23,7 +25,9 @@
 pub(crate) mod ask;
 pub(crate) mod images;
 pub(crate) mod library;
+pub(crate) mod memory;
 pub(crate) mod named;
 pub(crate) mod place;
 pub(crate) mod post;
+pub(crate) mod process;
 pub(crate) mod replace;

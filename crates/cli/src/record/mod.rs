@@ -109,7 +109,12 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let mut output = Output::open(asked, &program.name)?;
     let stage = Stage::open()?;
     let signals = Signals::block()?;
-    let looks = Looks { sample, epoch: EPOCH, keep_pymalloc: matches.get_flag("keep-pymalloc"), output: child::Output::Ours };
+    let looks = Looks {
+        sample,
+        epoch: EPOCH,
+        keep_pymalloc: matches.get_flag("keep-pymalloc"),
+        output: child::Output::Ours,
+    };
     let (child, python_malloc) = stage.start(&program, &command, &looks, signals.before())?;
     if python_malloc {
         progress.say(PYTHON_NOTE);

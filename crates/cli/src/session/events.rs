@@ -274,7 +274,13 @@ impl<'a> Events<'a> {
         }
     }
 
-    fn register(&mut self, fd: std::os::fd::OwnedFd, peer: Peer, images: &mut Images, follower: &mut dyn Follower) {
+    fn register(
+        &mut self,
+        fd: std::os::fd::OwnedFd,
+        peer: Peer,
+        images: &mut Images,
+        follower: &mut dyn Follower,
+    ) {
         let (key, has_ended) = match images.register(fd, peer) {
             Ok(registered) => registered,
             Err(why) => return images.refuse(why),

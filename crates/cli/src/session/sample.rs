@@ -16,6 +16,8 @@ pub(crate) enum Sample {
         /// What it may cost, in parts of a million of the program's CPU time.
         cost_max_ppm: u32,
         finest: Bytes,
+        /// What it may cost in any case, in parts of a million of the time that passes.
+        spare_ppm: u32,
     },
     /// Every allocation.
     All,
@@ -46,8 +48,8 @@ impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Sample::Adaptive => f.write_str("adaptive"),
-            Sample::Fine { cost_max_ppm, finest } => {
-                write!(f, "adaptive:{cost_max_ppm}:{}", finest.as_u64())
+            Sample::Fine { cost_max_ppm, finest, spare_ppm } => {
+                write!(f, "adaptive:{cost_max_ppm}:{}:{spare_ppm}", finest.as_u64())
             }
             Sample::All => f.write_str("all"),
             Sample::Mean(bytes) => write!(f, "{}", bytes.as_u64()),
@@ -60,10 +62,11 @@ impl Sample {
     pub(crate) fn in_words(self) -> String {
         match self {
             Sample::Adaptive => "sampling as often as costs little".into(),
-            Sample::Fine { cost_max_ppm, finest } => {
-                let cost_percent = f64::from(cost_max_ppm) / 1e4;
+            Sample::Fine { cost_max_ppm, finest, spare_ppm } => {
+                let [cost, spare] = [cost_max_ppm, spare_ppm].map(|ppm| f64::from(ppm) / 1e4);
                 format!(
-                    "up to one sample in {finest}, for at most {cost_percent} % of the program's CPU time"
+                    "up to one sample in {finest}, for at most {cost} % of the program's CPU time or {spare} % of a \
+                     processor"
                 )
             }
             Sample::All => "every allocation".into(),
@@ -88,9 +91,11 @@ mod tests {
 
     #[test]
     fn the_fine_one_is_written_with_its_bounds_and_not_offered() {
-        let fine = Sample::Fine { cost_max_ppm: 100_000, finest: Bytes::new(256) };
-        assert_eq!(fine.to_string(), "adaptive:100000:256");
+        let fine = Sample::Fine { cost_max_ppm: 100_000, finest: Bytes::new(256), spare_ppm: 50_000 };
+        assert_eq!(fine.to_string(), "adaptive:100000:256:50000");
         fine.to_string().parse::<Sample>().expect_err("`record --sample` knows no such word");
-        assert_eq!(fine.in_words(), "up to one sample in 256 B, for at most 10 % of the program's CPU time");
+        let words =
+            "up to one sample in 256B, for at most 10 % of the program's CPU time or 5 % of a processor";
+        assert_eq!(fine.in_words(), words);
     }
 }

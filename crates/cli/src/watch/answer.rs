@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use plimsoll_verdict::judge::{
-    self, Known, Lifetimes, Options, Outcome, Owner, Row, Series, Target, Verdict, judge, lifetimes, recorded,
-    several, write_text,
+    self, Known, Lifetimes, Options, Outcome, Owner, Row, Series, Target, Verdict, judge, lifetimes,
+    recorded, several, write_text,
 };
 use plimsoll_verdict::{Profile, html};
 
@@ -48,10 +48,13 @@ impl Form {
             if path.is_dir() {
                 return Err(Failure::could_not(format!("{shown} is a directory: name a file in it")));
             }
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let parent =
+                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if !parent.is_dir() {
                 let parent = parent.display();
-                return Err(Failure::could_not(format!("{shown} cannot be written: there is no directory {parent}")));
+                return Err(Failure::could_not(format!(
+                    "{shown} cannot be written: there is no directory {parent}"
+                )));
             }
         }
         if let Some(path) = &self.lifetimes {
@@ -69,8 +72,9 @@ fn remembered(path: &Path) -> Result<Lifetimes, Failure> {
     match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lifetimes::default()),
         Err(error) => Err(Failure::could_not(format!("{shown} cannot be read: {error}"))),
-        Ok(_) => Lifetimes::read(&text)
-            .map_err(|error| Failure::could_not(format!("{shown}: {error}; name another file, or remove it"))),
+        Ok(_) => Lifetimes::read(&text).map_err(|error| {
+            Failure::could_not(format!("{shown}: {error}; name another file, or remove it"))
+        }),
     }
 }
 
@@ -141,7 +145,8 @@ fn files(
 }
 
 fn save(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::could_not(format!("{} cannot be written: {error}", path.display()));
+    let failed =
+        |error: io::Error| Failure::could_not(format!("{} cannot be written: {error}", path.display()));
     // What is no regular file, such as a pipe, is written to and not replaced.
     if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
         let mut file = fs::OpenOptions::new().write(true).open(path).map_err(failed)?;

@@ -24,13 +24,21 @@ pub(crate) fn watch(pid: i32, plan: &Plan, progress: &mut Progress) -> Result<Se
     let owner = ask::owner(pid)?;
     let end = match Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
         Some(Ok(end)) => end,
-        _ => return Err(Failure::could_not(format!("process {pid} has ended: `ps` lists those that there are"))),
+        _ => {
+            return Err(Failure::could_not(format!(
+                "process {pid} has ended: `ps` lists those that there are"
+            )));
+        }
     };
     let mut tables = tables(pid, &owner)?;
     let signals = Signals::block()?;
     let mut ended: Vec<Subject> = Vec::new();
     let mut subject = subject(pid, tables.as_ref());
-    let how = if tables.is_some() { "the profiler in it" } else { "resident memory alone, which is weaker: nobody profiles it" };
+    let how = if tables.is_some() {
+        "the profiler in it"
+    } else {
+        "resident memory alone, which is weaker: nobody profiles it"
+    };
     progress.say(&format!(
         "watching process {pid} ({}) for {} by {how}",
         subject.owner.program,

@@ -73,7 +73,9 @@ impl Client {
         let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
         match uri.scheme_str() {
             Some("http") => {}
-            Some("https") => return Err(wrong("https is not spoken; ask the service on its own machine, with http")),
+            Some("https") => {
+                return Err(wrong("https is not spoken; ask the service on its own machine, with http"));
+            }
             _ => return Err(wrong("it begins with http://")),
         }
         let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
@@ -130,7 +132,11 @@ impl Client {
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| GetError::Body(error.to_string()))?.to_bytes();
-            if status == StatusCode::OK { Ok(body.to_vec()) } else { Err(GetError::Status(status, detail(&body))) }
+            if status == StatusCode::OK {
+                Ok(body.to_vec())
+            } else {
+                Err(GetError::Status(status, detail(&body)))
+            }
         };
         let mut answer = std::pin::pin!(answer);
         tokio::select! {

@@ -30,12 +30,14 @@ pub(crate) fn load(asked: Option<&Path>) -> Result<Known, Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound && asked.is_none() => return Ok(Known::default()),
         Err(error) => return Err(Failure::usage(format!("{shown} cannot be read: {error}"))),
         Ok(_) if bytes.len() as u64 > limit => {
-            return Err(Failure::usage(format!("{shown} is larger than {FILE_BYTES_MAX}: is it a settings file?")));
+            return Err(Failure::usage(format!(
+                "{shown} is larger than {FILE_BYTES_MAX}: is it a settings file?"
+            )));
         }
         Ok(_) => {}
     }
-    let text =
-        String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{shown} is no text: is it a settings file?")))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::usage(format!("{shown} is no text: is it a settings file?")))?;
     parse(&text).map_err(|Wrong { at, what }| {
         let line = 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
         Failure::usage(format!("{shown}:{line}: {what}"))
@@ -88,7 +90,8 @@ fn entries<T>(
     name: &str,
     read: impl Fn(&Value<'_>, &DeTable<'_>) -> Result<T, Wrong>,
 ) -> Result<Vec<T>, Wrong> {
-    let shape = |value: &Value<'_>| wrong(value, format!("`{SECTION}.{name}` is a list: write [[{SECTION}.{name}]]"));
+    let shape =
+        |value: &Value<'_>| wrong(value, format!("`{SECTION}.{name}` is a list: write [[{SECTION}.{name}]]"));
     let DeValue::Array(list_of) = list.get_ref() else { return Err(shape(list)) };
     let entry = |value: &Value<'_>| match value.get_ref() {
         DeValue::Table(table) => read(value, table),
@@ -109,8 +112,9 @@ fn bound(place: &Value<'_>, table: &DeTable<'_>) -> Result<Bound, Wrong> {
             }
             "lifetime_max" => {
                 let time = humantime::parse_duration(&text(key, value)?);
-                let time: Duration = time
-                    .map_err(|error| wrong(value, format!("`lifetime_max` is a time such as \"2h\": {error}")))?;
+                let time: Duration = time.map_err(|error| {
+                    wrong(value, format!("`lifetime_max` is a time such as \"2h\": {error}"))
+                })?;
                 bound.lifetime_max = Some(time);
             }
             other => return Err(unknown(key, other, "`function`, `bytes_max` and `lifetime_max`")),
@@ -145,7 +149,10 @@ fn suppression(place: &Value<'_>, table: &DeTable<'_>) -> Result<Suppression, Wr
 
 fn has_function(place: &Value<'_>, function: &str) -> Result<(), Wrong> {
     if function.is_empty() {
-        return Err(wrong(place, "it has no `function`: the end of its path, such as \"Cache::put\"".to_owned()));
+        return Err(wrong(
+            place,
+            "it has no `function`: the end of its path, such as \"Cache::put\"".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -166,7 +173,8 @@ fn day(key: &Key<'_>, value: &Value<'_>) -> Result<u64, Wrong> {
         _ => text(key, value)?,
     };
     let moment = humantime::parse_rfc3339(&format!("{text}T00:00:00Z"));
-    let moment = moment.map_err(|_| wrong(value, format!("`expires` is a day such as \"2027-03-01\", not {text:?}")))?;
+    let moment = moment
+        .map_err(|_| wrong(value, format!("`expires` is a day such as \"2027-03-01\", not {text:?}")))?;
     let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -152,7 +152,10 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let path = |name| matches.get_one::<PathBuf>(name).cloned();
     let mut form = Form {
         json: matches.get_flag("json"),
-        options: Options { threshold: threshold.unwrap_or(Options::default().threshold), ..Options::default() },
+        options: Options {
+            threshold: threshold.unwrap_or(Options::default().threshold),
+            ..Options::default()
+        },
         known: known::load(path("known").as_deref())?,
         report: path("report"),
         series: path("series"),
@@ -185,7 +188,13 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     answer(seen, progress.end(), &form)
 }
 
-fn watch_command(matches: &ArgMatches, command: &[OsString], plan: &Plan, form: &Form, progress: &mut Progress) -> Result<Seen, Failure> {
+fn watch_command(
+    matches: &ArgMatches,
+    command: &[OsString],
+    plan: &Plan,
+    form: &Form,
+    progress: &mut Progress,
+) -> Result<Seen, Failure> {
     let could_not = |failure: Failure| Failure::could_not(failure.message);
     let Some(first) = command.first() else { return Err(Failure::usage("no program was given")) };
     let program = program::find(first, std::env::var_os("PATH").as_deref()).map_err(could_not)?;
@@ -234,7 +243,11 @@ fn watch_command(matches: &ArgMatches, command: &[OsString], plan: &Plan, form: 
         progress.say(&format!("{} ended by itself with {code}", program.name));
     }
     if crowd.left_out > 0 {
-        gaps.push(format!("{} processes were left out: {} are watched at a time", crowd.left_out, crowd::SUBJECTS_MAX));
+        gaps.push(format!(
+            "{} processes were left out: {} are watched at a time",
+            crowd.left_out,
+            crowd::SUBJECTS_MAX
+        ));
     }
     let target = Target { name, pid: Some(pid), exit_code: ended };
     Ok(Seen { subjects: crowd.into_subjects(), target, gaps })

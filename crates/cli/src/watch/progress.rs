@@ -121,7 +121,8 @@ impl Progress {
             Way::WrittenOver => {
                 let mut text = String::new();
                 for line in std::iter::once(&head).chain(&sites) {
-                    let line: String = line.chars().filter(|c| !c.is_control()).take(LINE_CHARS_MAX).collect();
+                    let line: String =
+                        line.chars().filter(|c| !c.is_control()).take(LINE_CHARS_MAX).collect();
                     // Writing into a string cannot fail.
                     let _ = writeln!(text, "{line}\x1b[K");
                 }
@@ -169,6 +170,7 @@ impl Progress {
 
 fn head(row: &Row) -> String {
     let live = if row.heap_live.is_zero() { String::new() } else { format!(", {} live", row.heap_live) };
-    let processes = if row.processes > 1 { format!(" in {} processes", row.processes) } else { String::new() };
+    let processes =
+        if row.processes > 1 { format!(" in {} processes", row.processes) } else { String::new() };
     format!("{} s: {} resident{live}{processes}", row.at.as_secs(), row.resident)
 }

@@ -46,10 +46,7 @@ pub(crate) fn watch(url: &str, plan: &Plan, progress: &mut Progress) -> Result<S
         ));
     }
     let how = if has_ages { "its heap profile" } else { "the size of its heap alone, which is weaker" };
-    progress.say(&format!(
-        "watching {url} for {} by {how}",
-        humantime::format_duration(plan.duration)
-    ));
+    progress.say(&format!("watching {url} for {} by {how}", humantime::format_duration(plan.duration)));
     let owner = Owner { pid: None, program: url.to_owned() };
     let new = || Subject::new(owner.clone(), SeriesLimits::WATCH);
     let (mut subject, mut before) = (new(), Vec::new());
@@ -78,7 +75,12 @@ pub(crate) fn watch(url: &str, plan: &Plan, progress: &mut Progress) -> Result<S
             Ok(profile) => {
                 let resident_bytes = profile.live().bytes;
                 let memory = Some(ProcessMemory { resident_bytes, parts: Vec::new() });
-                subject.read(&Reading { at: began.elapsed(), unix_ms: unix_ms(), memory, ..Reading::default() });
+                subject.read(&Reading {
+                    at: began.elapsed(),
+                    unix_ms: unix_ms(),
+                    memory,
+                    ..Reading::default()
+                });
             }
             Err(error) => {
                 failed.count += 1;

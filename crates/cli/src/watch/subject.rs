@@ -11,6 +11,7 @@ use plimsoll_verdict::judge::{Owner, Reading, Series, SeriesLimits};
 
 use super::memory;
 use crate::keeper::named::Namer;
+use crate::keeper::process::ProcessError;
 
 /// One that is watched.
 pub(crate) struct Subject {
@@ -57,7 +58,7 @@ impl Subject {
     }
 
     /// Reads what the kernel says of a process that has no profiler.
-    pub(crate) fn read_resident(&mut self, pid: i32) -> std::io::Result<()> {
+    pub(crate) fn read_resident(&mut self, pid: i32) -> Result<(), ProcessError> {
         let reading = Reading {
             at: self.began.elapsed(),
             unix_ms: unix_ms(),

@@ -3,7 +3,8 @@
 /// One named part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryPart {
-    /// `heap`, `allocator_slack`, `thread_stacks`, `files`, `profiler`, `other_anonymous`.
+    /// `heap`, `allocator_slack`, `thread_stacks`, `files`, `profiler`, `other_anonymous`; of another process, slack is
+    /// among the last, and what it shares without a file is `shared_memory`.
     pub name: &'static str,
     /// How much of it is resident, in bytes.
     pub resident_bytes: u64,

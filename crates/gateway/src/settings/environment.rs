@@ -18,8 +18,8 @@ pub(crate) const CONFIG: &str = "PLIMSOLL_CONFIG";
 
 /// Variables with our prefix that are no settings: the settings file, the program that tests run and how often, and what
 /// `plimsoll record` tells the programs under it, of which this service may be one.
-pub(crate) const NOT_SETTINGS: [&str; 5] =
-    [CONFIG, "PLIMSOLL_BIN", "PLIMSOLL_RUNS", "PLIMSOLL_RECORD", "PLIMSOLL_SAMPLE"];
+pub(crate) const NOT_SETTINGS: [&str; 6] =
+    [CONFIG, "PLIMSOLL_BIN", "PLIMSOLL_RUNS", "PLIMSOLL_RECORD", "PLIMSOLL_SAMPLE", "PLIMSOLL_EPOCH_MS"];
 
 /// What a variable is to us.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,6 +91,7 @@ mod tests {
             ("PATH", "/bin"),
             ("PLIMSOLLX", "1"),
             ("PLIMSOLL_BIN", "x"),
+            ("PLIMSOLL_EPOCH_MS", "125"),
             ("PLIMSOLL_CONFIG", "x"),
             ("PLIMSOLL_SERVICE_HOST", "10.0.0.11"),
             ("PLIMSOLL_SERVICE_PORT", "7077"),

@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::{Inner, Malloc};
 use crate::capture;
 use crate::cells::Cells;
-use crate::cost::COARSEST;
 use crate::engine::{Engine, engine};
 use crate::os::{self, OutOfAddressSpace};
 use crate::profiler::Interval;
@@ -108,12 +107,7 @@ pub fn start<I: Inner>(heap: &'static Malloc<I>, settings: &Settings<'_>) -> Res
     }
     (settings.hand_over)(&file).map_err(StartError::HandOver)?;
     heap.range_start.store(engine.range.start(), Release);
-    engine.cost.set_adaptive(settings.interval == Interval::Adaptive);
-    sampler::start(match settings.interval {
-        Interval::Adaptive => COARSEST,
-        Interval::Mean(bytes) => bytes.as_u64() as f64,
-        Interval::Every => sampler::EVERY,
-    });
+    sampler::start(engine.cost.choose(settings.interval));
     if let Some(shared) = &engine.shared {
         shared.tell_status(engine);
     }

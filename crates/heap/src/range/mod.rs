@@ -159,6 +159,11 @@ impl Range {
         self.wanted_bytes
     }
 
+    /// How much of it was given to a size of slots, from 0 to 1.
+    pub(crate) fn used(&self) -> f64 {
+        self.opened() as f64 / (self.bytes / CHUNK_BYTES) as f64
+    }
+
     /// Whether an address lies in what was really reserved.
     pub(crate) fn holds(&self, block: *mut u8) -> bool {
         block.addr().wrapping_sub(self.start()) < self.bytes

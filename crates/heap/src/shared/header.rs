@@ -8,7 +8,7 @@ use crate::cells::Zeroed;
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"PLIMSOLL");
 /// Rises with every change to what lies in shared memory, the cells of stacks included: it is read by the same release
 /// of Plimsoll that wrote it, or not at all.
-pub(crate) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 2;
 
 /// Words for the path of the program.
 const PROGRAM_WORDS: usize = 128;
@@ -38,6 +38,8 @@ pub(crate) struct Counts {
     pub(crate) method: AtomicU64,
     /// Samples that were taken.
     pub(crate) samples: AtomicU64,
+    /// Those that were not freed.
+    pub(crate) live_samples: AtomicU64,
     pub(crate) dropped_large: AtomicU64,
     pub(crate) dropped_small: AtomicU64,
     pub(crate) truncated: AtomicU64,
@@ -78,6 +80,8 @@ pub(crate) struct Header {
     pub(crate) epoch_ns: AtomicU64,
     pub(crate) range_bytes: AtomicU64,
     pub(crate) range_wanted_bytes: AtomicU64,
+    /// Where sampled blocks are: an address in the process itself, and bytes.
+    pub(crate) blocks: Part,
     pub(crate) counts: Part,
     pub(crate) used: Part,
     pub(crate) cells: Part,

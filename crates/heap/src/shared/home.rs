@@ -108,6 +108,9 @@ impl Shared {
             part.at.store((addresses.start - start) as u64, Relaxed);
             part.length.store((addresses.len() / entry) as u64, Relaxed);
         };
+        let blocks = engine.block_addresses();
+        header.blocks.at.store(blocks.start as u64, Relaxed);
+        header.blocks.length.store(blocks.len() as u64, Relaxed);
         part(&header.counts, engine.counts_addresses(), size_of::<super::header::Counts>());
         part(&header.used, engine.stacks.used.addresses(), size_of::<crate::stacks::Used>());
         part(&header.cells, engine.stacks.cells.addresses(), size_of::<crate::stacks::StackCell>());
@@ -298,7 +301,9 @@ impl Shared {
         let now = engine.look_at_clock();
         let opened = engine.stacks.opened();
         engine.stacks.cells[..opened].iter().for_each(|cell| cell.begin_recount(now));
+        engine.counts().live_samples.store(0, Relaxed);
         let count = |_, sample: crate::sample::Sample| {
+            engine.counts().live_samples.fetch_add(1, Relaxed);
             if let Some(cell) = engine.stacks.cells.get(sample.stack as usize) {
                 cell.recount(&sample, now);
             }

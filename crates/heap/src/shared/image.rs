@@ -20,7 +20,8 @@ use super::header::{Counts, Header, MAGIC, Part, VERSION};
 use super::named::{self, Named};
 use crate::cells::{Cells, Zeroed};
 use crate::os::{self, PAGE_BYTES};
-use crate::stacks::{self, StackCell, StackCopy, Used};
+use crate::sample::SampleCell;
+use crate::stacks::{self, StackCell, StackCopy, Used, cohorts};
 use crate::sync::{Acquire, AtomicU32, Relaxed};
 use crate::unwind::ModuleRecords;
 
@@ -28,6 +29,8 @@ use crate::unwind::ModuleRecords;
 pub const SAVED_MAGIC: &[u8; 16] = b"PLIMSOLL-IMAGE/1";
 /// An image is not made larger than this, whatever it says.
 const BYTES_MAX: u64 = 1 << 30;
+/// How much a live sample takes besides its block, in the process's own memory.
+pub const RECORD_BYTES: u64 = size_of::<SampleCell>() as u64;
 
 /// The heap of another process, as it shows it. See the head of this file.
 pub struct Image {
@@ -242,6 +245,19 @@ impl Image {
         self.counts[0].samples.load(Relaxed)
     }
 
+    /// How many samples live at this moment. One word.
+    pub fn live_samples(&self) -> u64 {
+        self.counts[0].live_samples.load(Relaxed)
+    }
+
+    /// Where the blocks that are samples are in the process's own address space, with the records of the small ones
+    /// between them.
+    pub fn block_addresses(&self) -> Range<u64> {
+        let blocks = &self.header[0].blocks;
+        let start = blocks.at.load(Relaxed);
+        start..start.saturating_add(blocks.length.load(Relaxed))
+    }
+
     /// What lives at this moment, without where it comes from. Reads two words of each stack.
     pub fn live(&self) -> Bytes {
         let cells = self.cells[..self.opened()].iter();
@@ -281,7 +297,7 @@ impl Image {
         let (header, counts) = (&self.header[0], &self.counts[0]);
         let epoch_ns = header.epoch_ns.load(Relaxed).max(1);
         let since_start_ns = now_ns.saturating_sub(header.started_ns.load(Relaxed));
-        let now = u32::try_from(since_start_ns / epoch_ns).unwrap_or(u32::MAX) & (u32::MAX >> 1);
+        let now = cohorts::epoch(since_start_ns, epoch_ns);
         let interval = f64::from_bits(counts.interval.load(Relaxed)) as u64;
         let mut snapshot = HeapSnapshot {
             taken_unix_ms,

@@ -22,6 +22,20 @@ const EACH: usize = 3;
 /// Counters of a stack.
 pub(crate) const COUNTERS: usize = YOUNGEST + (ANCIENT - 1) * EACH + 1;
 
+/// The last epoch that there is: the bit above is what a stack's cell marks with that it is being arranged. It goes on
+/// for ever; at eight epochs a second it begins after eight years.
+const LAST: u32 = u32::MAX >> 1;
+
+/// The epoch so long after the first began.
+pub(crate) fn epoch(passed_ns: u64, epoch_ns: u64) -> u32 {
+    u32::try_from(passed_ns / epoch_ns).unwrap_or(LAST).min(LAST)
+}
+
+/// When an epoch is over, after the first began; the last one never is.
+pub(crate) fn ends_ns(epoch: u32, epoch_ns: u64) -> u64 {
+    if epoch < LAST { (u64::from(epoch) + 1).saturating_mul(epoch_ns) } else { u64::MAX }
+}
+
 /// The generation of a sample born in one epoch and looked at in another.
 ///
 /// The smallest level at which the *pair* of blocks that it belongs to is at most two pairs behind: deciding
@@ -96,6 +110,8 @@ pub(crate) const fn pack(samples: i64, bytes: i64) -> u64 {
 }
 
 const SAMPLES_BITS: u32 = 24;
+/// How many samples a counter can tell from fewer than none.
+pub(crate) const SAMPLES_MAX: u64 = 1 << (SAMPLES_BITS - 1);
 
 /// The samples and bytes of a sum of packed words.
 pub(crate) const fn unpack(word: u64) -> (i64, i64) {
@@ -158,6 +174,20 @@ mod tests {
                 assert_eq!(rows, fresh, "{from} to {to}");
             }
         }
+    }
+
+    #[test]
+    fn epochs_follow_one_another_until_the_last_which_stays() {
+        // The longest are of an hour, of which there are not that many in the nanoseconds of a word.
+        for (epoch_ns, last) in [(1, LAST - 1), (125_000_000, LAST - 1), (3_600_000_000_000, 5_000_000)] {
+            for at in [0, 1, 1000, last] {
+                let (starts, ends) = (u64::from(at) * epoch_ns, ends_ns(at, epoch_ns));
+                assert_eq!((epoch(starts, epoch_ns), epoch(ends - 1, epoch_ns)), (at, at));
+                assert_eq!(epoch(ends, epoch_ns), at + 1);
+            }
+            assert_eq!(ends_ns(LAST, epoch_ns), u64::MAX);
+        }
+        assert_eq!(epoch(u64::MAX, 1), LAST, "it neither wraps nor reaches the mark");
     }
 
     #[test]

@@ -100,6 +100,13 @@ impl Stacks {
         self.used().dropped.load(Relaxed)
     }
 
+    /// How much of the table is used, from 0 to 1.
+    pub(crate) fn used_share(&self) -> f64 {
+        let cells = self.opened() as f64 / self.cells.len() as f64;
+        let words = f64::from(self.used().packed_words.load(Relaxed)) / self.packed.len() as f64;
+        cells.max(words)
+    }
+
     /// The cell of a number that this table gave out.
     pub(crate) fn cell(&self, stack: u32) -> &StackCell {
         &self.cells[stack as usize]

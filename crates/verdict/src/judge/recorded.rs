@@ -16,9 +16,9 @@ use serde_json::value::RawValue;
 use super::process::memory_part;
 use super::series::{Gap, Kept, Series, SeriesLimits, StackCounts};
 use super::verdict::Owner;
+use crate::json;
 use crate::profile::Profile;
 use crate::read::{ReadError, ReadLimits, unpacked};
-use crate::json;
 
 /// The schema.
 pub const SCHEMA: &str = "plimsoll.series/1";
@@ -281,8 +281,10 @@ fn series(process: Process) -> Result<Series, &'static str> {
         if !rows.windows(2).all(|it| it[0].0 < it[1].0) || rows.iter().any(|row| row.0 >= added) {
             return Err("the readings of a stack are not in their order");
         }
-        let rows: Vec<(u32, StackCounts)> =
-            rows.into_iter().map(|Entry(number, numbers)| Ok((number, counts(&numbers)?))).collect::<Result<_, _>>()?;
+        let rows: Vec<(u32, StackCounts)> = rows
+            .into_iter()
+            .map(|Entry(number, numbers)| Ok((number, counts(&numbers)?)))
+            .collect::<Result<_, _>>()?;
         entries += rows.len();
         if by_id.insert(id, rows).is_some() {
             return Err("it has a stack twice");

@@ -14,8 +14,11 @@ use super::{BLAMED_MAX, OBSERVED_MIN_S, READINGS_MIN};
 /// process.
 pub fn several(judged: Vec<(Owner, Verdict)>) -> Option<Verdict> {
     let is_alone = judged.len() == 1;
-    let lines: Vec<ProcessLine> =
-        if is_alone { Vec::new() } else { judged.iter().map(|(owner, verdict)| line(owner, verdict)).collect() };
+    let lines: Vec<ProcessLine> = if is_alone {
+        Vec::new()
+    } else {
+        judged.iter().map(|(owner, verdict)| line(owner, verdict)).collect()
+    };
     let shorts = judged.iter().filter(|(_, verdict)| is_short(verdict)).count();
     let mut judged: Vec<(Owner, Verdict)> = if shorts < judged.len() {
         judged.into_iter().filter(|(_, verdict)| !is_short(verdict)).collect()

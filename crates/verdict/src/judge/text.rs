@@ -44,7 +44,8 @@ pub fn write_text(verdict: &Verdict, mut out: impl Write) -> io::Result<()> {
         more(open.len(), OPEN_MAX, "open", out)?;
     }
     let others = verdict.sites.iter().filter(|site| !site.state.is_blamed() && !site.is_open);
-    let others: Vec<&SiteVerdict> = others.filter(|site| site.excused.is_some() || site.state == State::Growing).collect();
+    let others: Vec<&SiteVerdict> =
+        others.filter(|site| site.excused.is_some() || site.state == State::Growing).collect();
     if !others.is_empty() {
         writeln!(out, "\nnot blamed:")?;
         for site in others.iter().take(OTHERS_MAX) {
@@ -165,7 +166,14 @@ fn process(process: &ProcessVerdict, has_heap: bool, out: &mut impl Write) -> io
         per_hour(&process.growth)
     )?;
     for part in &process.parts {
-        writeln!(out, "  {:<16} {} at first, {} now: {}", part.name, part.first, part.last, part.state.name())?;
+        writeln!(
+            out,
+            "  {:<16} {} at first, {} now: {}",
+            part.name,
+            part.first,
+            part.last,
+            part.state.name()
+        )?;
     }
     if process.state.is_blamed() {
         gates(&process.gates, out)?;
@@ -184,7 +192,11 @@ fn processes(verdict: &Verdict, out: &mut impl Write) -> io::Result<()> {
         let live = if line.has_heap { line.heap_live } else { line.resident_last };
         let of = if line.has_heap { "live" } else { "resident" };
         let observed = span(ms(line.observed));
-        writeln!(out, "  {}{pid}: {said}, {live} {of}, observed for {observed}", clean::line(&line.owner.program))?;
+        writeln!(
+            out,
+            "  {}{pid}: {said}, {live} {of}, observed for {observed}",
+            clean::line(&line.owner.program)
+        )?;
     }
     more(verdict.processes.len(), PROCESSES_MAX, "processes", out)
 }
@@ -198,17 +210,18 @@ fn next(verdict: &Verdict) -> String {
             short_name(&site.function)
         ),
         (Outcome::Leak, None) if verdict.has_heap => {
-            "it grows outside of the profiled heap: look at the parts above, and at what maps memory itself".to_owned()
+            "it grows outside of the profiled heap: look at the parts above, and at what maps memory itself"
+                .to_owned()
         }
         (Outcome::Leak | Outcome::Undecided, _) if !verdict.has_heap => {
-            "start it with `plimsoll watch -- CMD` (or under `plimsoll record`), and the line is named".to_owned()
+            "start it with `plimsoll watch -- CMD` (or under `plimsoll record`), and the line is named"
+                .to_owned()
         }
         (Outcome::Leak, None) => "look at the parts above".to_owned(),
         (Outcome::Clean, _) => "nothing; a leak that is slower needs a longer --duration".to_owned(),
-        (Outcome::Undecided, _) => format!(
-            "watch it for longer, with --duration {}",
-            doubled(verdict.observed.as_secs())
-        ),
+        (Outcome::Undecided, _) => {
+            format!("watch it for longer, with --duration {}", doubled(verdict.observed.as_secs()))
+        }
     }
 }
 
@@ -320,7 +333,8 @@ mod tests {
     #[test]
     fn what_is_open_and_what_is_excused_is_said() {
         let open = SiteVerdict { is_open: true, ..site("slow", State::Growing) };
-        let excused = SiteVerdict { excused: Some("suppressed: known".to_owned()), ..site("old", State::Growing) };
+        let excused =
+            SiteVerdict { excused: Some("suppressed: known".to_owned()), ..site("old", State::Growing) };
         let text = text(&verdict(Outcome::Undecided, vec![open, excused]));
         assert!(text.starts_with("undecided: "), "{text}");
         assert!(text.contains("not decided:\n  slow") && text.contains("not blamed:\n  old"), "{text}");

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::verdict::{Gate, Outcome, PartChange, ProcessLine, Rate, Row, SiteVerdict, StackFrame, Target, Verdict};
+use super::verdict::{
+    Gate, Outcome, PartChange, ProcessLine, Rate, Row, SiteVerdict, StackFrame, Target, Verdict,
+};
 
 /// The schema.
 pub const SCHEMA: &str = "plimsoll.watch/1";

@@ -21,9 +21,7 @@ impl SiteVerdict {
         let rate = per_hour(&self.growth);
         let old = span(u64::try_from(evidence.old.as_millis()).unwrap_or(u64::MAX));
         let what = match evidence.kind {
-            Some(Kind::Container) => {
-                "a container became larger again and again and never smaller".to_owned()
-            }
+            Some(Kind::Container) => "a container became larger again and again and never smaller".to_owned(),
             Some(Kind::Backlog) => format!(
                 "of {} sampled objects that became older than {old}, {} were freed, and each lives longer",
                 evidence.old_objects, evidence.old_deaths
