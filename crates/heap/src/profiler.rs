@@ -23,7 +23,8 @@ use crate::unwind;
 /// How densely allocations are sampled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interval {
-    /// Between 512 KiB and 32 KiB: the finest that costs at most half a percent of the process's CPU time.
+    /// Between 512 KiB and 32 KiB: the finest that costs at most half a percent of the process's CPU time, and that the
+    /// tables have room for.
     #[default]
     Adaptive,
     /// From the finest interval on, and coarser as soon as it costs more than it may, or as the tables fill: for short
