@@ -11,6 +11,7 @@ mod marks;
 mod names;
 mod options;
 mod process;
+mod replay;
 mod report;
 mod score;
 mod thresholds;
@@ -29,12 +30,13 @@ struct Verb {
     run: fn(&Options) -> Result<u8, Trouble>,
 }
 
-const VERBS: [Verb; 2] = [
+const VERBS: [Verb; 3] = [
     Verb {
         name: "live",
         about: "runs every program under `plimsoll watch` and scores the answers",
         run: live::run,
     },
+    Verb { name: "replay", about: "judges again what `live --series DIR` kept", run: replay::run },
     Verb { name: "list", about: "the programs with their labels", run: list },
 ];
 
