@@ -42,6 +42,9 @@ class Setup:
     def wait(self, turns_per_s):
         """Sleeps until the next of so many turns a second; what was missed for long is left out."""
         now = time.monotonic()
-        self.due = max(self.due + 1 / turns_per_s, now - 0.5)
+        # Without `max`: its arguments come from Python's list of free tuples, and would be taken for the program's own.
+        self.due += 1 / turns_per_s
+        if self.due < now - 0.5:
+            self.due = now - 0.5
         if self.due - now > 0.004:
             time.sleep(self.due - now)

@@ -13,7 +13,7 @@ class Answers:
         self.cache = {}
 
     def answer(self, question, token, length):
-        key = (question, token)  # leaks: answer
+        key = (question, "de", length, token)  # leaks: answer
         if key not in self.cache:
             self.cache[key] = self.work_out(question, length)  # leaks: answer
         return self.cache[key]
