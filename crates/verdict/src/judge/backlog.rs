@@ -15,18 +15,31 @@ const LINE: usize = 1;
 /// The last part of the time, which is looked at: what has a lifetime has settled by then.
 const SETTLED_PART: f64 = 0.4;
 /// Each half of that must rise by as many standard errors.
-const HALF_ERRORS_MIN: f64 = 2.5;
+const HALF_ERRORS_MIN: f64 = 1.5;
 /// Both together by as many.
-const ERRORS_MIN: f64 = 5.0;
+const ERRORS_MIN: f64 = 3.5;
 /// The second half rises by at least this part of what the first does.
-const EVEN_PART_MIN: f64 = 0.75;
+const EVEN_PART_MIN: f64 = 0.6;
 /// No more may be born in the second half than so many times those of the first.
 const BIRTHS_MAX: f64 = 1.15;
+/// Nor much less: what is born less and less and never dies is a table of names, and the rule for objects knows those.
+const BIRTHS_MIN: f64 = 0.75;
+/// So many old ones must die for each that comes. Where none does, the rule for objects says more, and is stricter.
+const DEATHS_PART_MIN: f64 = 0.1;
 /// Blocks of time; in so many of them the least number must be above that of the one before.
 const BLOCKS: usize = 8;
 const RISES_MIN: usize = 6;
 /// The number rises to at least so many times what it was when the window began.
 const RISE_MIN: f64 = 1.3;
+/// Where things have a lifetime, more die when there are more of them. A reader that is too slow does not become faster.
+/// So few deaths in the second half must be no chance.
+const KEEPS_UP_CHANCE: f64 = 0.05;
+/// But nor does it stop: if far fewer die than in the first half, they were flushed, and will be again.
+const STILL_PART_MIN: f64 = 0.4;
+/// What is confirmed must be evener and less of a chance: lifetimes with a heavy tail settle so slowly that now and then
+/// they look like this.
+const SURELY_EVEN_PART_MIN: f64 = 0.75;
+const SURELY_CHANCE: f64 = 1e-3;
 const LOAD_MAX: f64 = 1.25;
 
 /// What is said of a group of stacks as to a backlog.
@@ -37,7 +50,7 @@ pub(super) fn judge(past: Past<'_>, conditions: &Conditions) -> Finding {
     } else if seen.gates.passed() {
         let before = past.until(past.begin_s() + (past.end_s() - past.begin_s()) * CONFIRMED_PART);
         let persists = look(before, conditions).is_some_and(|it| it.gates.passed());
-        if persists { State::Confirmed } else { State::Suspect }
+        if persists && seen.is_sure { State::Confirmed } else { State::Suspect }
     } else {
         State::Steady
     };
@@ -55,6 +68,8 @@ struct Seen {
     growth: Rate,
     gates: Gates,
     evidence: Evidence,
+    /// Also by the stricter measure of what is confirmed.
+    is_sure: bool,
 }
 
 fn look(past: Past<'_>, conditions: &Conditions) -> Option<Seen> {
@@ -98,13 +113,37 @@ fn look(past: Past<'_>, conditions: &Conditions) -> Option<Seen> {
         born as f64 / (past.at_s(b) - past.at_s(a)).max(1e-9)
     };
     let more = births(middle, end) / births(from, middle).max(1e-9);
-    gates.test("births", more <= BIRTHS_MAX, format!("{more:.2} times as many in the second half"));
+    gates.test(
+        "births",
+        (BIRTHS_MIN..=BIRTHS_MAX).contains(&more),
+        format!("{more:.2} times as many in the second half"),
+    );
     let load = conditions.load.last_octave;
     gates.test("load", load < LOAD_MAX, format!("{load:.2} times as much work as in the octave before"));
     let window_s = past.end_s() - past.at_s(from);
     let per_s = past.bytes(LINE, end).saturating_sub(past.bytes(LINE, from)) as f64 / window_s.max(1e-9);
     gates.test("size", per_s >= RATE_MIN_PER_S, format!("{per_s:.0} B/s"));
     let (grew, died) = (past.promoted(LINE, from, end), past.died(LINE, from, end));
+    gates.test(
+        "some die",
+        died as f64 >= DEATHS_PART_MIN * grew as f64,
+        format!("{died} old ones died, and {grew} came"),
+    );
+    let half = |a: usize, b: usize| {
+        let lived = (a..b).map(|at| past.live(LINE, at) as f64 * (past.at_s(at + 1) - past.at_s(at)));
+        (past.died(LINE, a, b), lived.sum::<f64>())
+    };
+    let ((died_first, lived_first), (died_second, lived_second)) = (half(from, middle), half(middle, end));
+    let share = lived_second / (lived_first + lived_second).max(1e-9);
+    let keeps_up = statistics::of_coins(died_second, died_first + died_second, share);
+    gates.test(
+        "not freed faster",
+        keeps_up < KEEPS_UP_CHANCE && died_second as f64 >= STILL_PART_MIN * died_first as f64,
+        format!(
+            "{died_first} died, then {died_second}, where {:.0} would if each died as soon as before, p {keeps_up:.1e}",
+            died_first as f64 * lived_second / lived_first.max(1e-9)
+        ),
+    );
     let spread = 1.96 * error(from, end) / (first + second).max(1.0);
     let evidence = Evidence {
         kind: Some(Kind::Backlog),
@@ -121,5 +160,6 @@ fn look(past: Past<'_>, conditions: &Conditions) -> Option<Seen> {
     };
     let growth =
         Rate { bytes_per_s: per_s, low: per_s * (1.0 - spread).max(0.0), high: per_s * (1.0 + spread) };
-    Some(Seen { growth, gates, evidence })
+    let is_sure = second >= SURELY_EVEN_PART_MIN * first && keeps_up < SURELY_CHANCE;
+    Some(Seen { growth, gates, evidence, is_sure })
 }

@@ -19,6 +19,11 @@ const STEPS_MIN: usize = 3;
 const GROWTH_MIN: f64 = 3.0;
 /// And an object of the site so many times as large: else there are more objects, and their rule says more.
 const OBJECT_GROWTH_MIN: f64 = 1.8;
+/// So much of the growth, by its logarithm, must come from objects that are larger: buffers that are made one after the
+/// other, and each grown once, are more and larger at the same time.
+const OBJECT_PART_MIN: f64 = 0.7;
+/// Where `realloc` is used at all, some block must have been made larger that often since it was first sampled.
+const CHAIN_MIN: u32 = 2;
 /// The next step is overdue if this many times the time of the last one has passed; with an even inflow it is two.
 const OVERDUE: f64 = 2.4;
 /// Of the largest that it ever was it has this part still. While a table is moved, the old and the new one are both there.
@@ -73,7 +78,8 @@ fn look(past: Past<'_>, conditions: &Conditions) -> Option<Seen> {
     // Time is counted from the birth of the process: steps double from there.
     let end_s = past.end_s();
     let octave = |nth: i32| past.first_from(end_s / 2.0_f64.powi(nth));
-    let (eighth, quarter, half) = (octave(3), octave(2), octave(1));
+    // A step is seen at the first reading after it: so early ones are looked for from the reading before on.
+    let (eighth, quarter, half) = (octave(3).saturating_sub(1), octave(2).saturating_sub(1), octave(1));
     let now = past.live_bytes(past.last);
     if now < BYTES_MIN || past.last < 8 || half == quarter {
         return None;
@@ -99,15 +105,24 @@ fn look(past: Past<'_>, conditions: &Conditions) -> Option<Seen> {
             steps.len()
         ),
     );
+    // From the first moment in the last three quarters at which there was any of it.
+    let then = (quarter..=past.last).find(|&reading| past.live_objects(reading) > 0).unwrap_or(past.last);
     let object = |reading: usize| past.live_bytes(reading) as f64 / past.live_objects(reading).max(1) as f64;
-    let size_then = if past.live_objects(quarter) == 0 { 0.0 } else { object(quarter) };
+    let larger = object(past.last) / object(then).max(1.0);
+    let more = now as f64 / past.live_bytes(then).max(1) as f64;
+    let chain = past.longest_chain();
     let is_one = gates.test(
         "one object",
-        object(past.last) >= OBJECT_GROWTH_MIN * size_then,
+        larger >= OBJECT_GROWTH_MIN
+            && larger.ln() >= OBJECT_PART_MIN * more.ln()
+            && chain.is_none_or(|chain| chain >= CHAIN_MIN),
         format!(
-            "{} objects of {:.0} bytes, {size_then:.0} before",
+            "{} objects of {:.0} bytes, before {} of {:.0}; one was made larger {} times",
             past.live_objects(past.last),
-            object(past.last)
+            object(past.last),
+            past.live_objects(then),
+            object(then),
+            chain.unwrap_or(0)
         ),
     );
     let largest = (0..=past.last).map(|reading| past.live_bytes(reading)).max().unwrap_or(0);

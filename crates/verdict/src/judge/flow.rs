@@ -17,6 +17,9 @@ struct Point {
     allocated_objects: u64,
     live_objects: u64,
     live_bytes: u64,
+    /// How often `realloc` made something larger, and the most often that any one thing was.
+    grown: u64,
+    longest_chain: u32,
 }
 
 /// See the head of this file.
@@ -95,6 +98,8 @@ impl Point {
         self.allocated_objects = self.allocated_objects.saturating_add(counts.allocated.objects);
         self.live_objects = self.live_objects.saturating_add(counts.live.objects);
         self.live_bytes = self.live_bytes.saturating_add(counts.live.bytes);
+        self.longest_chain = self.longest_chain.max(counts.growth.longest_chain);
+        self.grown = self.grown.saturating_add(counts.growth.grown);
     }
 }
 
@@ -126,6 +131,44 @@ impl<'a> Past<'a> {
     pub(crate) fn line_s(&self, line: usize) -> Line {
         let block_s = self.flow.epoch_s * (1_u64 << line) as f64;
         Line { young_s: 2.0 * block_s, old_s: 3.0 * block_s, block_s }
+    }
+
+    /// What was born from `from_s` on and crossed a line, parted into up to `count` crossings that follow one another.
+    ///
+    /// What is born within a block crosses at one moment, at a whole multiple of the block: the moments are known exactly,
+    /// and so are the births. To part the time evenly instead would put two moments into one part and none into the
+    /// next, and a leak as even as a clock would seem to come in bursts.
+    pub(crate) fn crossings(&self, line: usize, from_s: f64, count: usize) -> Vec<Crossing> {
+        let Line { block_s, .. } = self.line_s(line);
+        // The block that ends at moment `k - 2` crosses at moment `k`.
+        let moment = |reading: usize| (self.at_s(reading) / block_s).floor();
+        let (first, last) = ((from_s / block_s).ceil() + 3.0, moment(self.last));
+        let moments = last - first + 1.0;
+        if moments < 1.0 || count == 0 {
+            return Vec::new();
+        }
+        let parts = count.min(moments as usize);
+        let mut crossings = Vec::with_capacity(parts);
+        // Read half way between two moments, where it does not matter whether somebody was a little late.
+        let mut from = self.nearest((first - 0.5) * block_s);
+        for part in 1..=parts {
+            let until = first + (moments * part as f64 / parts as f64).round();
+            let to = if part == parts { self.last } else { self.nearest((until - 0.5) * block_s) };
+            let blocks = moment(to) - moment(from);
+            if to > from && blocks >= 1.0 {
+                // From the begin of the first block to the end of the last.
+                let born_s = f64::midpoint(moment(from) - 2.0, moment(to) - 2.0) * block_s;
+                crossings.push(Crossing { from, to, born_s, blocks });
+                from = to;
+            }
+        }
+        crossings
+    }
+
+    /// The reading that is nearest to `at_s`.
+    fn nearest(&self, at_s: f64) -> usize {
+        let after = self.first_from(at_s);
+        if after > 0 && at_s - self.at_s(after - 1) < self.at_s(after) - at_s { after - 1 } else { after }
     }
 
     /// How many samples crossed a line between two readings.
@@ -164,6 +207,12 @@ impl<'a> Past<'a> {
         self.flow.points[reading].live_objects
     }
 
+    /// The most often that `realloc` made any one thing larger; `None` if nothing was ever made larger.
+    pub(crate) fn longest_chain(&self) -> Option<u32> {
+        let point = &self.flow.points[self.last];
+        (point.grown > 0).then_some(point.longest_chain)
+    }
+
     pub(crate) fn allocated_objects(&self, reading: usize) -> u64 {
         self.flow.points[reading].allocated_objects
     }
@@ -186,6 +235,18 @@ impl<'a> Past<'a> {
             .map(|nth| if nth == count { self.last } else { self.first_from(from + width * nth as f64) })
             .collect()
     }
+}
+
+/// What crossed a line between two readings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crossing {
+    /// The readings.
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    /// The middle of the time in which what crossed was born.
+    pub(crate) born_s: f64,
+    /// How many blocks of the line crossed.
+    pub(crate) blocks: f64,
 }
 
 /// When something crosses a line.

@@ -300,6 +300,8 @@ fn series(process: Process) -> Result<Series, &'static str> {
         stacks: by_id,
         entries,
         next: added,
+        // Nothing is added to what was read, so nothing is thinned.
+        stride: 1,
         left_out: process.left_out,
         left_out_count: process.left_out_count,
         gaps: gaps.collect(),

@@ -3,7 +3,9 @@
 //! A reading is what a profiler counted up to a moment. Counts only rise and live amounts are as of the moment, so what
 //! happened between two readings is their difference, and a reading in the middle can be forgotten without making that
 //! difference wrong. That is how the series stays small: when there are as many readings as it may keep, every second one
-//! is forgotten. A day and a minute then look alike, but for the unit of time.
+//! is forgotten, and from then on only every second one is kept. A day and a minute then look alike, but for the unit of
+//! time. (To forget every second one of those that are there, and go on as before, would leave the whole first half of
+//! a day to a single reading.)
 //!
 //! Of a stack a reading is kept only where something of it that had grown older than the youngest generation changed:
 //! what is born and dies within it is churn, and says nothing of leaks.
@@ -123,6 +125,8 @@ pub struct Series {
     pub(super) stacks: BTreeMap<u32, Vec<(u32, StackCounts)>>,
     pub(super) entries: usize,
     pub(super) next: u32,
+    /// Readings whose number is a multiple of this are kept, and the latest. A power of two.
+    pub(super) stride: u32,
     /// Stacks that left, and may not come back: their beginning is not known any more. A bit each.
     pub(super) left_out: Vec<u64>,
     pub(super) left_out_count: u64,
@@ -172,6 +176,7 @@ impl Series {
             stacks: BTreeMap::new(),
             entries: 0,
             next: 0,
+            stride: 1,
             left_out: Vec::new(),
             left_out_count: 0,
             gaps: Vec::new(),
@@ -208,6 +213,7 @@ impl Series {
         for (id, counts) in &reading.stacks {
             self.add_stack(number, *id, counts);
         }
+        self.forget_the_one_before();
         if self.readings.len() > self.limits.readings_max {
             self.forget_every_second();
         }
@@ -255,13 +261,35 @@ impl Series {
         }
     }
 
+    /// What was the latest reading until now stays only if it is one of those that are kept.
+    fn forget_the_one_before(&mut self) {
+        let Some(before) = self.readings.len().checked_sub(2) else { return };
+        let (number, last) = (self.readings[before].number, self.readings[before + 1].number);
+        if number.is_multiple_of(self.stride) {
+            return;
+        }
+        self.readings.remove(before);
+        for entries in self.stacks.values_mut() {
+            // What was read then is what was known now, unless it has changed since.
+            match entries.as_mut_slice() {
+                [.., (second, _), (first, _)] if *second == number && *first == last => {
+                    entries.swap_remove(entries.len() - 2);
+                    self.entries -= 1;
+                }
+                [.., (first, _)] if *first == number => *first = last,
+                _ => {}
+            }
+        }
+    }
+
     /// The first and the last reading stay.
     fn forget_every_second(&mut self) {
         let last = self.readings.len() - 1;
-        let mut nth = 0;
-        self.readings.retain(|_| {
+        self.stride = self.stride.saturating_mul(2);
+        let (mut nth, stride) = (0, self.stride);
+        self.readings.retain(|kept| {
             nth += 1;
-            (nth - 1) % 2 == 0 || nth - 1 == last
+            kept.number.is_multiple_of(stride) || nth - 1 == last
         });
         let numbers: Vec<u32> = self.readings.iter().map(|kept| kept.number).collect();
         for entries in self.stacks.values_mut() {
@@ -358,4 +386,42 @@ fn is_older_part_changed(before: &StackCounts, after: &StackCounts) -> bool {
 
 fn old_bytes(counts: &StackCounts) -> u64 {
     counts.generations[1..].iter().fold(0, |sum, generation| sum.saturating_add(generation.live_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_past_is_thinned_evenly_and_stays_exact() {
+        for readings_max in [8, 9, 64] {
+            let mut series = Series::new(SeriesLimits { readings_max, entries_max: 1 << 20 });
+            for nth in 1..=1000_u64 {
+                let mut counts = StackCounts::default();
+                // One stack changes all the time, the other only now and then.
+                counts.generations[3].live_samples = nth;
+                let mut rare = counts;
+                rare.generations[3].live_samples = nth / 100;
+                let at = Duration::from_secs(60 * nth);
+                let stacks = vec![(1, counts), (2, rare)];
+                series.add(&Reading { at, stacks, ..Reading::default() });
+                let readings = series.readings();
+                assert!(readings.len() <= readings_max);
+                let known = |id: u32, number: u32| -> u64 {
+                    let entries = series.stacks().get(&id).map_or(&[][..], Vec::as_slice);
+                    let it = entries.iter().rev().find(|entry| entry.0 <= number);
+                    it.map_or(0, |(_, counts)| counts.generations[3].live_samples)
+                };
+                for kept in readings {
+                    let then = u64::from(kept.number) + 1;
+                    assert_eq!(known(1, kept.number), then, "reading {then} of {nth}");
+                    assert_eq!(known(2, kept.number), then / 100, "reading {then} of {nth}");
+                }
+                let entries: usize = series.stacks().values().map(Vec::len).sum();
+                assert_eq!(entries, series.entries);
+                let apart: Vec<u32> = readings.windows(2).map(|it| it[1].number - it[0].number).collect();
+                assert!(apart[..apart.len().saturating_sub(1)].iter().all(|&by| by == series.stride));
+            }
+        }
+    }
 }

@@ -28,6 +28,11 @@ pub(crate) fn death_rate_high(died: u64, exposure_s: f64) -> f64 {
     quantile / (2.0 * exposure_s.max(1e-9))
 }
 
+/// The probability of at most `count` of `all` coins that fall to one side with the probability `share`.
+pub(crate) fn of_coins(count: u64, all: u64, share: f64) -> f64 {
+    Binomial::new(share.clamp(0.0, 1.0), all).map_or(1.0, |coins| coins.cdf(count))
+}
+
 /// The probability of at most `count` where `expected` are.
 pub(crate) fn at_most(count: u64, expected: f64) -> f64 {
     if expected <= 0.0 {
@@ -37,12 +42,12 @@ pub(crate) fn at_most(count: u64, expected: f64) -> f64 {
 }
 
 /// How an inflow changes with time: the exponent `x` of `t^-x` that fits best, and its standard error, from counts in
-/// blocks that lie around the times `at_s`, all equally long. A Poisson regression on the logarithm of time, its error
+/// blocks of the lengths `lengths` that lie around the times `at_s`. A Poisson regression on the logarithm of time, its error
 /// widened where the counts scatter more than such counts do. `None` where there is nothing to fit.
-pub(crate) fn slowing(at_s: &[f64], counts: &[f64], samples: u64) -> Option<(f64, f64)> {
+pub(crate) fn slowing(at_s: &[f64], lengths: &[f64], counts: &[f64], samples: u64) -> Option<(f64, f64)> {
     let blocks = counts.len();
     let total: f64 = counts.iter().sum();
-    if blocks < 3 || blocks != at_s.len() || samples == 0 || total <= 0.0 {
+    if blocks < 3 || blocks != at_s.len() || blocks != lengths.len() || samples == 0 || total <= 0.0 {
         return None;
     }
     // In samples, whatever they stand for.
@@ -50,8 +55,11 @@ pub(crate) fn slowing(at_s: &[f64], counts: &[f64], samples: u64) -> Option<(f64
     let logs: Vec<f64> = at_s.iter().map(|at| at.max(1e-6).ln()).collect();
     let mut exponent = 0.0_f64;
     let mut information = 0.0;
+    let shares = |exponent: f64| -> Vec<f64> {
+        logs.iter().zip(lengths).map(|(log, length)| length * (-exponent * log).exp()).collect()
+    };
     for _ in 0..50 {
-        let weights: Vec<f64> = logs.iter().map(|log| (-exponent * log).exp()).collect();
+        let weights = shares(exponent);
         let sum: f64 = weights.iter().sum();
         let mean: f64 = weights.iter().zip(&logs).map(|(w, log)| w * log).sum::<f64>() / sum;
         let variance: f64 =
@@ -68,7 +76,7 @@ pub(crate) fn slowing(at_s: &[f64], counts: &[f64], samples: u64) -> Option<(f64
             break;
         }
     }
-    let weights: Vec<f64> = logs.iter().map(|log| (-exponent * log).exp()).collect();
+    let weights = shares(exponent);
     let sum: f64 = weights.iter().sum();
     let misfit: f64 = counts
         .iter()
@@ -113,11 +121,11 @@ mod tests {
         for exponent in [0.0, 0.5, 1.0] {
             let counts: Vec<f64> = at_s.iter().map(|at| 400.0 * at.powf(-exponent)).collect();
             let samples = counts.iter().sum::<f64>() as u64;
-            let (found, error) = slowing(&at_s, &counts, samples).expect("counts");
+            let (found, error) = slowing(&at_s, &[5.0; 12], &counts, samples).expect("counts");
             assert!((found - exponent).abs() < 0.02, "{found} for {exponent}");
             assert!(error > 0.0 && error < 0.3, "{error}");
         }
-        assert_eq!(slowing(&at_s, &[0.0; 12], 0), None);
+        assert_eq!(slowing(&at_s, &[5.0; 12], &[0.0; 12], 0), None);
     }
 
     #[test]
