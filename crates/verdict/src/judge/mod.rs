@@ -22,6 +22,7 @@ mod backlog;
 mod container;
 mod flow;
 mod known;
+mod naming;
 mod objects;
 mod places;
 mod process;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::naming::function_of;
 use super::series::Series;
 use super::verdict::StackFrame;
 use crate::library;
@@ -105,47 +106,16 @@ fn stack_of(profile: &Profile, id: u32) -> Option<&Stack> {
 }
 
 fn key_of(named: Option<&(&Profile, Frames<'_>)>, id: u32) -> (String, Option<String>, Option<u32>) {
-    let own = named.and_then(|(profile, frames)| frames.own(stack_of(profile, id)?));
+    let own = named.and_then(|(profile, frames)| {
+        let stack = stack_of(profile, id)?;
+        let own = frames.own(stack)?;
+        let outward: Vec<_> = frames.of(stack).skip_while(|frame| !std::ptr::eq(*frame, own)).collect();
+        Some((function_of(&outward), own))
+    });
     match own {
-        Some(frame) => (
-            folded(&frame.function).to_owned(),
-            frame.file.map(|file| library::short_file(file).to_owned()),
-            frame.line,
-        ),
+        Some((function, frame)) => {
+            (function, frame.file.map(|file| library::short_file(file).to_owned()), frame.line)
+        }
         None => (format!("stack {id}, which has no name"), None, None),
-    }
-}
-
-/// A function's path without the closures and async blocks in it: `app::run::{closure#0}` is `app::run`.
-fn folded(function: &str) -> &str {
-    let mut depth = 0_usize;
-    for (at, c) in function.char_indices() {
-        match c {
-            '<' | '(' | '[' => depth += 1,
-            '>' if function[..at].ends_with('-') => {}
-            '>' | ')' | ']' => depth = depth.saturating_sub(1),
-            '{' if depth == 0 && at > 2 && function[..at].ends_with("::") => return &function[..at - 2],
-            _ => {}
-        }
-    }
-    function
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn closures_are_folded_into_their_function() {
-        for (function, expected) in [
-            ("app::run::{closure#0}", "app::run"),
-            ("app::run::{{closure}}::inner", "app::run"),
-            ("app::serve::{async_block#1}::{closure#0}", "app::serve"),
-            ("<app::A as app::B<app::c::{closure#0}>>::go", "<app::A as app::B<app::c::{closure#0}>>::go"),
-            ("main", "main"),
-            ("{closure#0}", "{closure#0}"),
-        ] {
-            assert_eq!(folded(function), expected);
-        }
     }
 }

@@ -188,6 +188,7 @@ fn explain() {
 
 #[test]
 #[ignore = "a table to tune with: ONLY, COUNT"]
+#[allow(clippy::print_stdout, reason = "a table to tune with is read at a terminal")]
 fn explore() {
     let set = |name: &str| std::env::var(name).unwrap_or_default();
     let count: u64 = set("COUNT").parse().unwrap_or(40);
