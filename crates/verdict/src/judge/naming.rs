@@ -4,6 +4,7 @@
 //! searches for in an editor. Of an inlined function bare line tables keep its last name only, and of an inlined closure
 //! nothing but `{closure#0}`; but the library's functions that call it are generic over it, and their names have its path.
 
+use crate::library::Owner;
 use crate::profile::Frame;
 
 /// The function's path for a frame, which is the first of `frames`, leaf first.
@@ -14,7 +15,11 @@ pub(super) fn function_of(frames: &[&Frame<'_>]) -> String {
         return without_arguments(folded).to_owned();
     }
     let number = number(folded);
-    let by_caller = frames[1..].iter().take(CALLERS_MAX).find_map(|caller| mention(&caller.function, number));
+    // Up to the next body without a name, for what is said behind that is said of that.
+    let callers = frames[1..]
+        .iter()
+        .take_while(|frame| !is_nameless(self::folded(&frame.function)) || is_standard(frame));
+    let by_caller = callers.take(CALLERS_MAX).find_map(|caller| mention(&caller.function, number));
     if let Some(path) = by_caller {
         return path;
     }
@@ -26,6 +31,10 @@ pub(super) fn function_of(frames: &[&Frame<'_>]) -> String {
         Some(frame) => without_arguments(self::folded(&frame.function)).to_owned(),
         None => own.function.to_string(),
     }
+}
+
+fn is_standard(frame: &Frame<'_>) -> bool {
+    matches!(frame.owner, Owner::Standard | Owner::Allocator)
 }
 
 /// So many callers are asked for the path of a closure: adapters of iterators stand in one another.
@@ -63,7 +72,7 @@ fn number(function: &str) -> Option<&str> {
 }
 
 /// The path of the function around the first closure with this number that a generic function's name mentions:
-/// `map<usize, app::{impl#0}::read::{closure_env#0}>` has `app::read`.
+/// `map<usize, app::rows::read::{closure_env#0}>` has `app::rows::read`.
 fn mention(function: &str, number: Option<&str>) -> Option<String> {
     let number = number?;
     let mut rest = function;
@@ -77,8 +86,9 @@ fn mention(function: &str, number: Option<&str>) -> Option<String> {
             && !path.ends_with("::")
             && !STANDARD.iter().any(|name| path.starts_with(name));
         if is_ours {
-            let parts: Vec<&str> = path.split("::").filter(|part| !part.starts_with("{impl#")).collect();
-            return Some(parts.join("::"));
+            // The number of an `impl` is nothing that a reader knows, and neither is what stands before it then.
+            let known = path.rfind("{impl#").and_then(|at| path[at..].split_once("::")).map(|(_, rest)| rest);
+            return Some(known.unwrap_or(path).to_owned());
         }
     }
     None
@@ -132,7 +142,6 @@ mod tests {
     use std::borrow::Cow;
 
     use super::*;
-    use crate::library::Owner;
 
     #[test]
     fn closures_are_folded_into_their_function() {
@@ -180,7 +189,7 @@ mod tests {
             "library/core/src/iter.rs",
         );
         let around = frame("read_all", "src/main.rs");
-        assert_eq!(function_of(&[&own, &caller, &around]), "app::read");
+        assert_eq!(function_of(&[&own, &caller, &around]), "read");
         assert_eq!(function_of(&[&own, &around]), "read_all");
         assert_eq!(function_of(&[&own]), "{closure#0}");
         let other = frame("map<app::go::{closure_env#1}>", "library/core/src/iter.rs");
@@ -188,5 +197,7 @@ mod tests {
         let future = frame("{async_fn#0}", "src/main.rs");
         let poll = frame("poll<app::upload::{async_fn_env#0}, x>", "tokio/src/task.rs");
         assert_eq!(function_of(&[&future, &poll]), "app::upload");
+        let outer = frame("{async_fn#0}", "src/client.rs");
+        assert_eq!(function_of(&[&future, &outer, &poll]), "{async_fn#0}", "that is said of the outer one");
     }
 }
