@@ -23,8 +23,8 @@ pub(super) fn function_of(frames: &[&Frame<'_>]) -> String {
     if let Some(path) = by_caller {
         return path;
     }
-    // Most closures are called by the function that they stand in.
-    let around = frames[1..].iter().find(|frame| {
+    // Most closures are called by the function that they stand in; the body of an async function never is.
+    let around = frames[1..].iter().filter(|_| !folded.starts_with("{async")).find(|frame| {
         frame.file.is_some() && frame.file == own.file && !is_nameless(self::folded(&frame.function))
     });
     match around {
@@ -198,6 +198,10 @@ mod tests {
         let poll = frame("poll<app::upload::{async_fn_env#0}, x>", "tokio/src/task.rs");
         assert_eq!(function_of(&[&future, &poll]), "app::upload");
         let outer = frame("{async_fn#0}", "src/client.rs");
-        assert_eq!(function_of(&[&future, &outer, &poll]), "{async_fn#0}", "that is said of the outer one");
+        assert_eq!(
+            function_of(&[&future, &outer, &poll, &around]),
+            "{async_fn#0}",
+            "that is said of the outer one"
+        );
     }
 }
