@@ -59,7 +59,8 @@ pub(crate) fn watch(pid: i32, plan: &Plan, progress: &mut Progress) -> Result<Se
                 && tables.as_ref().is_none_or(|(_, before)| *before != now.1)
             {
                 tables = Some(now);
-                let before = std::mem::replace(&mut subject, self::subject(pid, tables.as_ref()));
+                let mut before = std::mem::replace(&mut subject, self::subject(pid, tables.as_ref()));
+                before.end_by_itself();
                 if ended.len() < PROGRAMS_MAX {
                     ended.push(before);
                 }
@@ -81,8 +82,10 @@ pub(crate) fn watch(pid: i32, plan: &Plan, progress: &mut Progress) -> Result<Se
     signals.release();
     let mut gaps = Vec::new();
     if woken == Woken::Ended {
+        subject.end_by_itself();
         gaps.push(format!("process {pid} ended while it was watched; what was seen before is judged"));
     }
+    subject.end();
     let target = Target { name: pid.to_string(), pid: Some(pid), exit_code: None };
     let subjects = std::iter::once(subject).chain(ended).collect();
     Ok(Seen { subjects, target, gaps })

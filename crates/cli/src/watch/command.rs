@@ -198,6 +198,7 @@ impl Follower for Watching<'_> {
                 if !self.is_torn_down {
                     self.crowd.read(images);
                 }
+                self.crowd.end();
                 return self.end(child, images, now);
             }
             Phase::Watching if self.read_at <= now => {

@@ -82,18 +82,27 @@ impl Crowd {
     /// The program was waited for: its number may be another's now.
     pub(crate) fn program_ended(&mut self) {
         if let Some(bare) = &mut self.bare {
-            bare.has_ended = true;
+            bare.end_by_itself();
         }
     }
 
     pub(crate) fn ended(&mut self, key: u64) {
-        if let Some(subject) = self.subjects.get_mut(&key) {
-            subject.has_ended = true;
+        // One that is told to end was looked at before.
+        if let Some(subject) = self.subjects.get_mut(&key).filter(|subject| !subject.has_ended) {
+            subject.end_by_itself();
+        }
+    }
+
+    /// Enough was seen of all.
+    pub(crate) fn end(&mut self) {
+        for subject in self.bare.iter_mut().chain(self.subjects.values_mut()) {
+            subject.end();
         }
     }
 
     /// All of them, the program first.
     pub(crate) fn into_subjects(mut self) -> Vec<Subject> {
+        self.end();
         let main = self.main.and_then(|main| self.subjects.remove(&main)).or(self.bare);
         main.into_iter().chain(self.subjects.into_values()).collect()
     }

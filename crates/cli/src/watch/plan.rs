@@ -13,7 +13,7 @@ const READ_INTERVAL_MIN: Duration = Duration::from_millis(250);
 /// The state before the end of a program is at most so old.
 const READ_INTERVAL_MAX: Duration = Duration::from_secs(10);
 /// A service writes a whole profile for each reading.
-const GET_INTERVAL_MIN: Duration = Duration::from_secs(1);
+const GET_INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// How often something is shown, at most and in parts of the time.
 const SHOW_INTERVAL_MAX: Duration = Duration::from_secs(60);
 const SHOWN: u32 = 10;

@@ -65,7 +65,8 @@ pub(crate) fn watch(url: &str, plan: &Plan, progress: &mut Progress) -> Result<S
             Ok(profile) if has_ages => {
                 if subject.is_before(&profile) {
                     restarts += 1;
-                    let ended = std::mem::replace(&mut subject, new());
+                    let mut ended = std::mem::replace(&mut subject, new());
+                    ended.end_by_itself();
                     if before.len() < LIVES_MAX {
                         before.push(ended);
                     }
@@ -75,7 +76,7 @@ pub(crate) fn watch(url: &str, plan: &Plan, progress: &mut Progress) -> Result<S
             Ok(profile) => {
                 let resident_bytes = profile.live().bytes;
                 let memory = Some(ProcessMemory { resident_bytes, parts: Vec::new() });
-                subject.read(&Reading {
+                subject.read(Reading {
                     at: began.elapsed(),
                     unix_ms: unix_ms(),
                     memory,
@@ -100,6 +101,7 @@ pub(crate) fn watch(url: &str, plan: &Plan, progress: &mut Progress) -> Result<S
         }
     }
     signals.release();
+    subject.end();
     if failed.count > 0 {
         gaps.push(format!("{} readings failed, the first because: {}", failed.count, failed.first));
     }

@@ -1,7 +1,8 @@
 //! One process, or service, that is watched: what was read of it so far, and what its names are found from.
 
+use std::collections::VecDeque;
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plimsoll_core::Bytes;
 use plimsoll_core::heap::HeapSnapshot;
@@ -13,11 +14,17 @@ use super::memory;
 use crate::keeper::named::Namer;
 use crate::keeper::process::ProcessError;
 
+/// What a program frees before it ends takes at most so long; readings of that time wait for what comes after.
+const HELD_TIME: Duration = Duration::from_secs(2);
+
 /// One that is watched.
 pub(crate) struct Subject {
     pub(crate) owner: Owner,
     pub(crate) series: Series,
     named_by: NamedBy,
+    /// The latest readings, which are not in the series yet: see [`Subject::end_by_itself`]. They go there when they are
+    /// older than [`HELD_TIME`].
+    held: VecDeque<(Instant, Reading, Bytes)>,
     began: Instant,
     /// What was resident, and what lived on its heap, when it was last read.
     pub(crate) resident: Bytes,
@@ -41,6 +48,7 @@ impl Subject {
             owner,
             series: Series::new(limits),
             named_by: NamedBy::Nothing,
+            held: VecDeque::new(),
             began: Instant::now(),
             resident: Bytes::new(0),
             live: Bytes::new(0),
@@ -53,7 +61,7 @@ impl Subject {
         let mut snapshot = image.snapshot();
         // Who has just ended has no memory, and its tables are there all the same.
         snapshot.memory = memory::of(pid, Some(image)).ok();
-        self.note(&Reading::of_snapshot(&snapshot), Bytes::new(snapshot.live().bytes));
+        self.note(Reading::of_snapshot(&snapshot), Bytes::new(snapshot.live().bytes));
         self.named_by = NamedBy::Tables(snapshot, process.clone());
     }
 
@@ -65,18 +73,18 @@ impl Subject {
             memory: Some(memory::of(pid, None)?),
             ..Reading::default()
         };
-        self.note(&reading, Bytes::new(0));
+        self.note(reading, Bytes::new(0));
         Ok(())
     }
 
     /// Takes a profile that a service handed out.
     pub(crate) fn read_profile(&mut self, profile: Profile) {
-        self.note(&Reading::of_profile(&profile), Bytes::new(profile.live().bytes));
+        self.note(Reading::of_profile(&profile), Bytes::new(profile.live().bytes));
         self.named_by = NamedBy::Profile(profile);
     }
 
     /// Takes a reading that somebody else made.
-    pub(crate) fn read(&mut self, reading: &Reading) {
+    pub(crate) fn read(&mut self, reading: Reading) {
         self.note(reading, Bytes::new(0));
     }
 
@@ -88,13 +96,36 @@ impl Subject {
         }
     }
 
-    fn note(&mut self, reading: &Reading, live: Bytes) {
+    fn note(&mut self, reading: Reading, live: Bytes) {
         self.live = live;
         if let Some(memory) = &reading.memory {
             self.resident = Bytes::new(memory.resident_bytes);
         }
-        // One that is not later than the last says nothing new.
-        self.series.add(reading);
+        let now = Instant::now();
+        self.held.push_back((now, reading, live));
+        while let Some((_, reading, _)) =
+            self.held.pop_front_if(|(at, ..)| now.saturating_duration_since(*at) > HELD_TIME)
+        {
+            // One that is not later than the last says nothing new.
+            self.series.add(&reading);
+        }
+    }
+
+    /// It ended by itself, and so may have taken down what it held, which would look like health: readings from that
+    /// time are left out.
+    pub(crate) fn end_by_itself(&mut self) {
+        let largest = self.held.iter().map(|(.., live)| live.as_u64()).max().unwrap_or_default();
+        let torn_down = |live: Bytes| live.as_u64() / 2 * 3 < largest;
+        while self.held.pop_back_if(|(.., live)| torn_down(*live)).is_some() {}
+        self.end();
+    }
+
+    /// It is not read any more.
+    pub(crate) fn end(&mut self) {
+        self.has_ended = true;
+        for (_, reading, _) in self.held.drain(..) {
+            self.series.add(&reading);
+        }
     }
 
     /// Its last profile with the names that a verdict needs, which takes up to some seconds; nothing if it has none.

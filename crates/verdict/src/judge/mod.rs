@@ -276,7 +276,7 @@ fn conclude(
     let is_short = observed_s < OBSERVED_MIN_S || series.readings().len() < READINGS_MIN;
     if is_short {
         gaps.push(format!(
-            "{} in {} readings is too short to be judged: {} are needed",
+            "{} in {} readings is too short to be judged: {} and {READINGS_MIN} readings are needed",
             rules::spoken(observed_s),
             series.readings().len(),
             rules::spoken(OBSERVED_MIN_S)
