@@ -155,3 +155,9 @@ pub(crate) fn files(folder: &Path) -> Vec<String> {
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
+
+/// A child of a process, if it has one.
+pub(crate) fn child_of(parent: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
