@@ -39,7 +39,7 @@ fn a_service_at_work_judges_itself_and_finds_no_leak() {
             return Err("no verdict yet".to_owned());
         }
         assert_eq!(response.status, 200, "{response:?}");
-        let verdict: serde_json::Value = serde_json::from_str(&response.text()).expect("JSON");
+        let verdict: serde_json::Value = serde_json::from_str(response.text()).expect("JSON");
         let observed_ms = verdict["observed_ms"].as_u64().expect("a number");
         if observed_ms > 6_000 { Ok(verdict) } else { Err(format!("observed for {observed_ms} ms")) }
     });

@@ -1,17 +1,10 @@
-//! What the kernel tells of another process at a glance: how much is resident, how much CPU time it has used, and when it
-//! was started, which tells it from a later one of the same number.
+//! What the kernel tells of another process at a glance, and why it does not.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::time::Duration;
 
 use plimsoll_core::Bytes;
-use rustix::param::{clock_ticks_per_second, page_size};
-
-/// Where the fields of `/proc/PID/stat` are, counted from the one behind the name.
-const USER_TICKS: usize = 11;
-const SYSTEM_TICKS: usize = 12;
-const STARTED_TICKS: usize = 19;
+use rustix::param::page_size;
 
 /// Nothing can be said of a process.
 #[derive(Debug)]
@@ -69,16 +62,6 @@ impl std::error::Error for ProcessError {
     }
 }
 
-/// How long a process has run, in two senses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Times {
-    /// The CPU time that all its threads have used, those that ended included; to a hundredth of a second.
-    pub(crate) cpu: Duration,
-    /// When it was started, in hundredths of a second since boot. Two processes of one number differ in it, but for two
-    /// within the same hundredth.
-    pub(crate) started_ticks: u64,
-}
-
 /// How much of a process is resident: one number of the kernel's, some microseconds. It may be off by some pages for
 /// each of the process's threads.
 pub(crate) fn resident(pid: i32) -> Result<Bytes, ProcessError> {
@@ -90,22 +73,6 @@ pub(crate) fn resident(pid: i32) -> Result<Bytes, ProcessError> {
 /// Of all, resident, shared and some more the second.
 fn resident_pages(statm: &str) -> Option<u64> {
     statm.split_ascii_whitespace().nth(1)?.parse().ok()
-}
-
-/// See [`Times`].
-pub(crate) fn times(pid: i32) -> Result<Times, ProcessError> {
-    let stat = text(pid, "stat")?;
-    times_of(&stat, clock_ticks_per_second()).ok_or(ProcessError { pid, why: Why::Unknown("stat") })
-}
-
-fn times_of(stat: &str, ticks_per_s: u64) -> Option<Times> {
-    // The name stands in parentheses and may have some itself.
-    let (_, behind) = stat.rsplit_once(") ")?;
-    let fields: Vec<&str> = behind.split_ascii_whitespace().collect();
-    let number = |nth: usize| fields.get(nth)?.parse::<u64>().ok();
-    let cpu_ticks = number(USER_TICKS)?.saturating_add(number(SYSTEM_TICKS)?);
-    let cpu = Duration::from_secs_f64(cpu_ticks as f64 / ticks_per_s.max(1) as f64);
-    Some(Times { cpu, started_ticks: number(STARTED_TICKS)? })
 }
 
 /// One of the kernel's files about a process.
@@ -120,17 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_counted_from_behind_the_name() {
-        let rest = "S 1 2 2 0 -1 4194560 100 0 0 0 250 150 9 9 20 0 1 0 987654 1000 200 18446744073709551615";
-        for name in ["x", "a b", "a) S 1 (b"] {
-            let times = times_of(&format!("42 ({name}) {rest}"), 100).expect("a line of the kernel's");
-            assert_eq!(times, Times { cpu: Duration::from_secs(4), started_ticks: 987_654 }, "{name}");
-        }
-        for wrong in
-            ["", "42 (x)", "42 (x) S 1 2", "42 x S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20"]
-        {
-            assert_eq!(times_of(wrong, 100), None, "{wrong}");
-        }
+    fn resident_is_the_second_number() {
         assert_eq!(resident_pages("1000 250 30 1 0 90 0\n"), Some(250));
         for wrong in ["", "1000", "1000 x"] {
             assert_eq!(resident_pages(wrong), None, "{wrong}");
@@ -141,15 +98,9 @@ mod tests {
     fn we_are_told_of_ourselves_and_not_of_who_is_not_there() {
         let own = i32::try_from(std::process::id()).expect("small");
         assert!(resident(own).expect("ours") > Bytes::kib(100));
-        let first = times(own).expect("ours");
-        let later = times(own).expect("ours");
-        assert_eq!(first.started_ticks, later.started_ticks);
-        assert!(later.cpu >= first.cpu);
         // No process ever has the number 2^31 - 1.
-        for error in [resident(i32::MAX).expect_err("nobody"), times(i32::MAX).map(drop).expect_err("nobody")]
-        {
-            assert!(matches!(error.why, Why::Gone), "{error}");
-            assert_eq!(error.to_string(), "process 2147483647 has ended");
-        }
+        let error = resident(i32::MAX).expect_err("nobody");
+        assert!(matches!(error.why, Why::Gone), "{error}");
+        assert_eq!(error.to_string(), "process 2147483647 has ended");
     }
 }

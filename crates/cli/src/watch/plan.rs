@@ -31,9 +31,9 @@ const FINEST_BYTES_MAX: u64 = 32 << 10;
 /// What sampling may cost, in parts of a million of the program's CPU time: a test may be slowed down, a service not.
 const COST_SHORT_PPM: u32 = 100_000;
 const COST_LONG_PPM: u32 = 10_000;
-/// And this much of a processor in any case, for a program that mostly waits.
+/// And so much of a processor it may cost in any case: what hardly works has hardly any CPU time to measure by.
 const SPARE_SHORT_PPM: u32 = 50_000;
-const SPARE_LONG_PPM: u32 = 5_000;
+const SPARE_LONG_PPM: u32 = 1_000;
 const SHORT: Duration = Duration::from_secs(600);
 
 /// How something is watched.
@@ -69,13 +69,11 @@ impl Plan {
     /// How densely is sampled if nobody says.
     pub(crate) fn sample(&self) -> Sample {
         let finest = self.duration.as_secs().saturating_mul(FINEST_BYTES_PER_S);
-        let finest = Bytes::new(finest.clamp(FINEST_BYTES_MIN, FINEST_BYTES_MAX));
-        let (cost_max_ppm, spare_ppm) = if self.duration <= SHORT {
-            (COST_SHORT_PPM, SPARE_SHORT_PPM)
-        } else {
-            (COST_LONG_PPM, SPARE_LONG_PPM)
-        };
-        Sample::Fine { cost_max_ppm, finest, spare_ppm }
+        Sample::Fine {
+            cost_max_ppm: if self.duration <= SHORT { COST_SHORT_PPM } else { COST_LONG_PPM },
+            finest: Bytes::new(finest.clamp(FINEST_BYTES_MIN, FINEST_BYTES_MAX)),
+            spare_ppm: if self.duration <= SHORT { SPARE_SHORT_PPM } else { SPARE_LONG_PPM },
+        }
     }
 }
 
@@ -89,7 +87,7 @@ mod tests {
         for (duration_s, read_ms, epoch_ms, shown_s, sample) in [
             (20, 250, 83, 2, "adaptive:100000:256:50000"),
             (600, 5_000, 2_500, 60, "adaptive:100000:2400:50000"),
-            (86_400, 10_000, 10_000, 60, "adaptive:10000:32768:5000"),
+            (86_400, 10_000, 10_000, 60, "adaptive:10000:32768:1000"),
         ] {
             let plan = seconds(duration_s);
             assert_eq!(plan.read_interval().as_millis(), read_ms, "{duration_s} s");
