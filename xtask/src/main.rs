@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Printing is what a command line is for.
 
+mod corpus;
 mod group;
 mod house;
 mod install;
@@ -23,6 +24,7 @@ usage: cargo xtask VERB
 
   test [--only STEP] [--list]   everything that must hold before a commit, in order
   tidy [--bless]                the rules of the tree; --bless rewrites docs/limits.md
+  corpus                        the judge on programs of which the truth is known
   loom                          the models of all interleavings
   miri                          the tests that are made for the interpreter
   under-limit [--seconds N] -- PROGRAM ARGS...
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let ended = match verb.to_str().unwrap_or_default() {
         "test" => test::run(&args),
         "tidy" => tidy::run(&args),
+        "corpus" => corpus::run(&args),
         "loom" => loom::run(&args),
         "miri" => miri::run(&args),
         "under-limit" => under_limit::run(&args),

@@ -11,7 +11,7 @@ use crate::house::House;
 use crate::shell::{self, Failure};
 use crate::tidy;
 use crate::trouble::Trouble;
-use crate::{install, loom, miri};
+use crate::{corpus, install, loom, miri};
 
 /// The variable that names the program as it is shipped to the tests that drive it.
 const BUILT: &str = "PLIMSOLL_BIN";
@@ -31,7 +31,7 @@ struct Step {
     after: Option<&'static str>,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "install", about: "what a fresh machine lacks", run: install::step, after: None },
     Step { name: "fmt", about: "one way to lay out code", run: fmt, after: None },
     Step { name: "clippy", about: "no warnings", run: clippy, after: None },
@@ -39,6 +39,7 @@ const STEPS: [Step; 9] = [
     Step { name: "build", about: "the program as it is shipped", run: build, after: None },
     Step { name: "tidy", about: "the rules of the tree", run: tidy_step, after: Some("build") },
     Step { name: "tests", about: "unit, integration and doc tests", run: tests, after: Some("build") },
+    Step { name: "corpus", about: "the judge on known programs", run: corpus::step, after: Some("build") },
     Step { name: "loom", about: "the models of all interleavings", run: loom::step, after: None },
     Step { name: "miri", about: "no undefined behaviour, no leaks", run: miri::step, after: None },
 ];

@@ -18,6 +18,6 @@ mod start;
 mod watcher;
 
 pub use declared::{DECLARED_MAX, declare, function_around};
-pub use plimsoll_verdict::judge::Bound;
+pub use plimsoll_verdict::judge::{Bound, OwnCost};
 pub use start::{StartError, Watched, start, start_with};
-pub use watcher::{OnChange, OwnCost, Settings, Watcher};
+pub use watcher::{OnChange, Settings, Watcher};

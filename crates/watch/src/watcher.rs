@@ -12,7 +12,7 @@ use plimsoll_core::heap::{HeapSnapshot, SnapshotSource};
 use plimsoll_symbols::{Limits, Symbolizer};
 use plimsoll_verdict::Profile;
 use plimsoll_verdict::judge::{
-    self, Known, Lifetimes, Options, Reading, Series, SeriesLimits, State, Verdict, VerdictSource,
+    self, Known, Lifetimes, Options, OwnCost, Reading, Series, SeriesLimits, State, Verdict, VerdictSource,
 };
 
 use crate::declared::declared;
@@ -58,17 +58,6 @@ impl fmt::Debug for Settings {
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
-}
-
-/// What watching itself costs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OwnCost {
-    /// Readings that were taken.
-    pub readings: u64,
-    /// The time that all of them and their judgement took. The thread does nothing else, so this bounds its CPU time.
-    pub spent: Duration,
-    /// What it holds between two readings, in bytes: the series, the names and the last verdict.
-    pub held_bytes: u64,
 }
 
 /// A program that is watched. Dropping it ends the thread and waits for that: up to the time of one reading.
@@ -178,9 +167,6 @@ impl Work {
             let mut now = lock(&self.shared.state);
             now.cost.readings += 1;
             now.cost.spent += began.elapsed();
-            now.cost.held_bytes = self.series.own_bytes()
-                + self.symbolizer.cached_bytes()
-                + now.verdict.as_ref().map_or(0, |verdict| verdict.own_bytes());
             let pause = self.pause();
             let (now, _) = self
                 .shared
@@ -204,7 +190,7 @@ impl Work {
         let nameless = judge::judge(&self.series, None, &known, &self.settings.options);
         // Lines may be suspicious of which no single stack is: whatever grows is worth a name.
         let is_quiet = nameless.sites.iter().all(|site| matches!(site.state, State::Steady | State::Warming));
-        let (verdict, lifetimes) = if is_quiet {
+        let (mut verdict, lifetimes) = if is_quiet {
             (nameless, Lifetimes::default())
         } else {
             let profile = self.named(snapshot);
@@ -224,6 +210,8 @@ impl Work {
             }
         }
         let mut now = lock(&self.shared.state);
+        now.cost.held_bytes = self.series.own_bytes() + self.symbolizer.cached_bytes() + verdict.own_bytes();
+        verdict.own = Some(now.cost);
         now.verdict = Some(Arc::new(verdict));
         now.lifetimes.add(&self.settings.known.lifetimes);
         now.lifetimes.add(&lifetimes);

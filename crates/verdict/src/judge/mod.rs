@@ -51,7 +51,7 @@ pub use series::{Reading, Series, SeriesLimits, StackCounts};
 pub use several::several;
 pub use text::write_text;
 pub use verdict::{
-    Evidence, Gate, Kind, Outcome, Owner, PartChange, ProcessLine, ProcessVerdict, Rate, Row, Scope,
+    Evidence, Gate, Kind, Outcome, OwnCost, Owner, PartChange, ProcessLine, ProcessVerdict, Rate, Row, Scope,
     SiteVerdict, StackFrame, State, Target, ThresholdRule, Verdict, VerdictSource,
 };
 pub use wire::{SCHEMA, write};
@@ -330,6 +330,7 @@ fn conclude(
         processes: Vec::new(),
         target: None,
         rows: Vec::new(),
+        own: None,
     }
 }
 

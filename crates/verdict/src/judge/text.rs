@@ -303,6 +303,7 @@ mod tests {
             processes: Vec::new(),
             target: Some(Target { name: "./server".to_owned(), pid: Some(7), exit_code: Some(3) }),
             rows: Vec::new(),
+            own: None,
         }
     }
 

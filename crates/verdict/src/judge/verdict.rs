@@ -357,4 +357,17 @@ pub struct Verdict {
     pub target: Option<Target>,
     /// How things stood meanwhile, as it was shown.
     pub rows: Vec<Row>,
+    /// What judging cost the process itself, if it was done in it.
+    pub own: Option<OwnCost>,
+}
+
+/// What a judge inside a process costs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnCost {
+    /// Readings that were taken.
+    pub readings: u64,
+    /// The time that all of them and their judgement took. The thread does nothing else, so this bounds its CPU time.
+    pub spent: Duration,
+    /// What it holds between two readings, in bytes: the series, the names and the last verdict.
+    pub held_bytes: u64,
 }

@@ -28,6 +28,16 @@ struct File<'a> {
     /// Empty if there was one.
     processes: Vec<Line<'a>>,
     snapshots: Vec<WireRow>,
+    /// What judging costs the process, if it is done in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own: Option<Own>,
+}
+
+#[derive(Serialize)]
+struct Own {
+    readings: u64,
+    spent_ms: u64,
+    held_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -189,6 +199,11 @@ fn file(verdict: &Verdict) -> File<'_> {
         },
         processes: verdict.processes.iter().map(line).collect(),
         snapshots: verdict.rows.iter().map(row).collect(),
+        own: verdict.own.map(|own| Own {
+            readings: own.readings,
+            spent_ms: ms(own.spent),
+            held_bytes: own.held_bytes,
+        }),
     }
 }
 
