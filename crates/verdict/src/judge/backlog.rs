@@ -44,12 +44,12 @@ const LOAD_MAX: f64 = 1.25;
 
 /// What is said of a group of stacks as to a backlog.
 pub(super) fn judge(past: Past<'_>, conditions: &Conditions) -> Finding {
-    let Some(seen) = look(past, conditions) else { return Finding::nothing(past) };
+    let Some(seen) = look(past) else { return Finding::nothing(past) };
     let state = if conditions.is_warming(past) {
         State::Warming
     } else if seen.gates.passed() {
         let before = past.until(past.begin_s() + (past.end_s() - past.begin_s()) * CONFIRMED_PART);
-        let persists = look(before, conditions).is_some_and(|it| it.gates.passed());
+        let persists = look(before).is_some_and(|it| it.gates.passed());
         if persists && seen.is_sure { State::Confirmed } else { State::Suspect }
     } else {
         State::Steady
@@ -72,7 +72,7 @@ struct Seen {
     is_sure: bool,
 }
 
-fn look(past: Past<'_>, conditions: &Conditions) -> Option<Seen> {
+fn look(past: Past<'_>) -> Option<Seen> {
     let observed_s = past.end_s() - past.begin_s();
     let from_s = past.begin_s() + observed_s * SETTLED_PART;
     let parts = past.parts(from_s, BLOCKS);
@@ -118,7 +118,7 @@ fn look(past: Past<'_>, conditions: &Conditions) -> Option<Seen> {
         (BIRTHS_MIN..=BIRTHS_MAX).contains(&more),
         format!("{more:.2} times as many in the second half"),
     );
-    let load = conditions.load.last_octave;
+    let load = past.load_rise();
     gates.test("load", load < LOAD_MAX, format!("{load:.2} times as much work as in the octave before"));
     let window_s = past.end_s() - past.at_s(from);
     let per_s = past.bytes(LINE, end).saturating_sub(past.bytes(LINE, from)) as f64 / window_s.max(1e-9);

@@ -35,12 +35,12 @@ const LOAD_MAX: f64 = 1.5;
 
 /// What is said of a group of stacks as to a container that grows.
 pub(super) fn judge(past: Past<'_>, conditions: &Conditions) -> Finding {
-    let Some(seen) = look(past, conditions) else { return Finding::nothing(past) };
+    let Some(seen) = look(past) else { return Finding::nothing(past) };
     let state = if conditions.is_warming(past) {
         State::Warming
     } else if seen.gates.passed() {
         let before = past.until(past.begin_s() + (past.end_s() - past.begin_s()) * CONFIRMED_PART);
-        let persists = look(before, conditions).is_some_and(|it| it.gates.passed());
+        let persists = look(before).is_some_and(|it| it.gates.passed());
         // Six doublings: a factor of 64, at an even pace.
         if persists && seen.steps >= 2 * STEPS_MIN { State::Confirmed } else { State::Suspect }
     } else if seen.is_growing {
@@ -74,7 +74,7 @@ struct Seen {
     is_open: bool,
 }
 
-fn look(past: Past<'_>, conditions: &Conditions) -> Option<Seen> {
+fn look(past: Past<'_>) -> Option<Seen> {
     // Time is counted from the birth of the process: steps double from there.
     let end_s = past.end_s();
     let octave = |nth: i32| past.first_from(end_s / 2.0_f64.powi(nth));
@@ -137,7 +137,7 @@ fn look(past: Past<'_>, conditions: &Conditions) -> Option<Seen> {
         end_s <= OVERDUE * last_step_s,
         format!("the last step came after {}", spoken(last_step_s)),
     );
-    let load = conditions.load.last_octave;
+    let load = past.load_rise();
     let is_not_load =
         gates.test("load", load < LOAD_MAX, format!("{load:.2} times as much work as in the octave before"));
     let window_s = (end_s - past.at_s(quarter)).max(1e-9);

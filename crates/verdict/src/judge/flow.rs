@@ -28,6 +28,8 @@ pub(crate) struct Flow {
     points: Vec<Point>,
     /// When each reading was, in seconds since the process began to be sampled.
     at_s: Vec<f64>,
+    /// Bytes allocated by the whole process since its start: the work clock.
+    work: Vec<u64>,
     /// How much coarser sampling was at each reading than at its finest.
     coarseness: Vec<f64>,
     epoch_s: f64,
@@ -63,6 +65,7 @@ impl Flow {
         Flow {
             points,
             at_s: readings.iter().map(|reading| reading.at_s).collect(),
+            work: readings.iter().map(|reading| reading.work_bytes).collect(),
             coarseness: readings
                 .iter()
                 .map(|reading| reading.interval_bytes.max(1) as f64 / finest as f64)
@@ -215,6 +218,18 @@ impl<'a> Past<'a> {
 
     pub(crate) fn allocated_objects(&self, reading: usize) -> u64 {
         self.flow.points[reading].allocated_objects
+    }
+
+    /// How much more is allocated a second by the whole process in the last half of this past than in the quarter before.
+    pub(crate) fn load_rise(&self) -> f64 {
+        let (begin_s, end_s) = (self.begin_s(), self.end_s());
+        let at = |part: f64| self.first_from(begin_s + (end_s - begin_s) * part);
+        let rate = |from: usize, to: usize| {
+            let work = self.flow.work[to].saturating_sub(self.flow.work[from]) as f64;
+            work / (self.at_s(to) - self.at_s(from)).max(1e-9)
+        };
+        let before = rate(at(0.25), at(0.5));
+        if before > 0.0 { rate(at(0.5), self.last) / before } else { 1.0 }
     }
 
     /// The least of `value` from each reading on to the last: what it never falls below again.

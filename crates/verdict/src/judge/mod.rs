@@ -43,7 +43,7 @@ use plimsoll_core::Bytes;
 use crate::profile::Profile;
 use flow::Flow;
 use places::{Place, Places};
-use rules::{Conditions, Finding, Load};
+use rules::{Conditions, Finding};
 use series::Gap;
 
 pub use known::{Bound, Known, Lifetimes, Suppression};
@@ -91,12 +91,8 @@ pub fn judge(series: &Series, names: Option<&Profile>, known: &Known, options: &
     let places = Places::of(series, names);
     let from_birth =
         series.readings().first().is_some_and(|first| first.at_s <= 4.0 * first.epoch_s.max(0.25));
-    let conditions = Conditions {
-        from_birth,
-        warm_up_s: options.warm_up.as_secs_f64(),
-        sites: places.lines().len(),
-        load: load(series),
-    };
+    let conditions =
+        Conditions { from_birth, warm_up_s: options.warm_up.as_secs_f64(), sites: places.lines().len() };
     let mut sites = judge_sites(series, &places, &conditions);
     for site in &mut sites {
         excuse(site, series, known);
@@ -158,6 +154,9 @@ fn judge_sites(series: &Series, places: &Places<'_>, conditions: &Conditions) ->
             sites.push(site_of(places, place, Scope::Function, &flow, finding));
         }
     }
+    // Whoever looks at every stack gives chance as many chances.
+    let stacks: usize = places.lines().iter().map(|line| line.stacks.len()).sum();
+    let conditions = &Conditions { sites: stacks.max(conditions.sites), ..*conditions };
     for line in unblamed.into_iter().filter(|line| line.stacks.len() > 1) {
         for &stack in &line.stacks {
             let flow = Flow::of(series, &[stack]);
@@ -244,22 +243,6 @@ fn limit_in(growth: Rate, series: &Series, options: &Options) -> Option<Duration
     (growth.bytes_per_s > 0.0)
         .then(|| Duration::try_from_secs_f64(left as f64 / growth.bytes_per_s).ok())
         .flatten()
-}
-
-/// How much more is allocated a second in the last half of the time than in the quarter before.
-fn load(series: &Series) -> Load {
-    let readings = series.readings();
-    let (Some(first), Some(last)) = (readings.first(), readings.last()) else { return Load::default() };
-    let at = |part: f64| {
-        let s = first.at_s + (last.at_s - first.at_s) * part;
-        &readings[readings.partition_point(|reading| reading.at_s < s).min(readings.len() - 1)]
-    };
-    let rate = |from: f64, to: f64| {
-        let (from, to) = (at(from), at(to));
-        to.work_bytes.saturating_sub(from.work_bytes) as f64 / (to.at_s - from.at_s).max(1e-9)
-    };
-    let before = rate(0.25, 0.5);
-    Load { last_octave: if before > 0.0 { rate(0.5, 1.0) / before } else { 1.0 } }
 }
 
 fn conclude(

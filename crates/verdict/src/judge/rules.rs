@@ -28,15 +28,6 @@ pub(super) struct Conditions {
     pub(super) warm_up_s: f64,
     /// How many sites are looked at: the more, the more do badly by chance.
     pub(super) sites: usize,
-    /// By how much the allocations of the whole process a second rose from the third quarter of each past to the next.
-    pub(super) load: Load,
-}
-
-/// How the work of the whole process changed.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Load {
-    /// Bytes allocated a second in the last half, by those in the quarter before.
-    pub(super) last_octave: f64,
 }
 
 /// What a rule found.

@@ -5,17 +5,18 @@
 //! leaks      programs that leak          healthy    programs that look as if they did
 //! scenario   one way to use memory, and what the judge says of it
 //! rivals     the rules that people use   table      all of them side by side: docs/verdict-rules.md
+//! tune       what to run before a rule is changed
 //! ```
 //!
 //! The judge was tuned on the seeds from 1000 on, the tests run on those from 5000 on, and the table is made from others
-//! again. `ONLY=sawtooth SEED=5007 SCALE=hours cargo test -p plimsoll-verdict --test simulation explain -- --ignored
-//! --nocapture` says why one of them is judged as it is.
+//! again.
 
 mod healthy;
 mod leaks;
 mod rivals;
 mod scenario;
 mod table;
+mod tune;
 mod world;
 
 use std::ops::Range;
@@ -169,43 +170,4 @@ fn ten_mebibytes_an_hour_are_confirmed_within_two_hours() {
     let [_, confirmed] = race(524_288.0, SEEDS, 60);
     assert!(quantile(&confirmed, 0.5) <= 90.0, "512 KiB: confirmed after {confirmed:.0?} min");
     assert!(quantile(&confirmed, 0.95) <= 120.0, "512 KiB: confirmed after {confirmed:.0?} min");
-}
-
-#[test]
-#[ignore = "why one seed of a scenario is judged as it is: ONLY, SEED, SCALE"]
-fn explain() {
-    let set = |name: &str| std::env::var(name).unwrap_or_default();
-    let seed = set("SEED").parse().unwrap_or(SEEDS.start);
-    let scale = if set("SCALE") == "hours" { SERVICE } else { WATCH };
-    for scenario in LEAKS.iter().chain(HEALTHY).filter(|it| it.name.contains(&set("ONLY"))) {
-        let program = scenario.run(scale, seed);
-        println!("{}, the culprit is stack {:?}", scenario.name, program.culprit);
-        for (at, said) in judged_often(&program, 8) {
-            println!("{at:.0} s: {:?}, confirmed {}\n{}", said.outcome, said.is_confirmed, said.why);
-        }
-    }
-}
-
-#[test]
-#[ignore = "a table to tune with: ONLY, COUNT"]
-#[allow(clippy::print_stdout, reason = "a table to tune with is read at a terminal")]
-fn explore() {
-    let set = |name: &str| std::env::var(name).unwrap_or_default();
-    let count: u64 = set("COUNT").parse().unwrap_or(40);
-    for scenario in LEAKS.iter().chain(HEALTHY).filter(|it| it.name.contains(&set("ONLY"))) {
-        print!("{:48}", scenario.name);
-        for scale in [WATCH, SERVICE] {
-            let it = tally(scenario, scale, 1000..1000 + count);
-            let part = |count: usize| part(count, it.runs);
-            print!(
-                " | {:.2} {:.2} {:.2} {:.2}",
-                part(it.leak),
-                part(it.confirmed),
-                part(it.undecided),
-                part(it.right)
-            );
-            print!(" {:?}", it.wrong.iter().take(4).collect::<Vec<_>>());
-        }
-        println!();
-    }
 }
