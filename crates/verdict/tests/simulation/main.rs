@@ -26,7 +26,7 @@ use plimsoll_verdict::judge::Outcome;
 use healthy::HEALTHY;
 use leaks::{LEAKS, SLOW};
 use scenario::{Scenario, judged, judged_often};
-use world::{SERVICE, Scale, WATCH};
+use world::{SERVICE, SHORT, Scale, WATCH};
 
 const SEEDS: Range<u64> = 5000..5040;
 
@@ -126,6 +126,11 @@ fn check_healthy(scale: Scale) {
 #[test]
 fn healthy_programs_of_a_minute_are_let_alone() {
     check_healthy(WATCH);
+}
+
+#[test]
+fn healthy_programs_of_ten_seconds_are_let_alone() {
+    check_healthy(SHORT);
 }
 
 #[test]

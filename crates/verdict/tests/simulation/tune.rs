@@ -9,7 +9,7 @@
 use super::healthy::HEALTHY;
 use super::leaks::LEAKS;
 use super::scenario::judged_often;
-use super::world::{SERVICE, WATCH};
+use super::world::{SERVICE, SHORT, WATCH};
 use super::{SEEDS, part, tally};
 
 #[test]
@@ -17,7 +17,11 @@ use super::{SEEDS, part, tally};
 fn explain() {
     let set = |name: &str| std::env::var(name).unwrap_or_default();
     let seed = set("SEED").parse().unwrap_or(SEEDS.start);
-    let scale = if set("SCALE") == "hours" { SERVICE } else { WATCH };
+    let scale = match set("SCALE").as_str() {
+        "hours" => SERVICE,
+        "short" => SHORT,
+        _ => WATCH,
+    };
     for scenario in LEAKS.iter().chain(HEALTHY).filter(|it| it.name.contains(&set("ONLY"))) {
         let program = scenario.run(scale, seed);
         println!("{}, the culprit is stack {:?}", scenario.name, program.culprit);
@@ -34,7 +38,7 @@ fn explore() {
     let count: u64 = set("COUNT").parse().unwrap_or(40);
     for scenario in LEAKS.iter().chain(HEALTHY).filter(|it| it.name.contains(&set("ONLY"))) {
         print!("{:48}", scenario.name);
-        for scale in [WATCH, SERVICE] {
+        for scale in [SHORT, WATCH, SERVICE] {
             let it = tally(scenario, scale, 1000..1000 + count);
             let part = |count: usize| part(count, it.runs);
             print!(
