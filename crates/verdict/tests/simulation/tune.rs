@@ -4,7 +4,7 @@
 //! ONLY=sawtooth COUNT=200 cargo test --release -p plimsoll-verdict --test simulation explore -- --ignored --nocapture
 //! ONLY=sawtooth SEED=1007 SCALE=hours cargo test ... explain -- --ignored --nocapture
 //! ```
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, reason = "a table to tune with is read at a terminal")]
 
 use super::healthy::HEALTHY;
 use super::leaks::LEAKS;
