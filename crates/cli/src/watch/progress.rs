@@ -26,8 +26,8 @@ const ROWS_MAX: usize = 1024;
 const SITES_MAX: usize = 5;
 /// Characters of a line, for a line that is longer than the terminal cannot be written over.
 const LINE_CHARS_MAX: usize = 78;
-/// Finding names for the picture may take this part of the time.
-const NAMING_PART: u32 = 20;
+/// After a picture so many times as long passes as its names took to be found.
+const NAMING_PART: u32 = 8;
 
 /// Whether and how something is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
