@@ -7,9 +7,10 @@ use clap::builder::OsStringValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use plimsoll_gateway::settings::{Entry, Given, Loaded, SettingsError, TABLE, load as load_settings};
+use plimsoll_verdict::judge::Known;
 
 use crate::exit::{Exit, Failure};
-use crate::out;
+use crate::{known, out};
 
 const CONFIG: &str = "config";
 
@@ -25,16 +26,28 @@ pub(crate) fn with_settings(command: Command) -> Command {
 
 /// Loads the settings from the flags in `matches`, the environment, and the file if one is named.
 pub(crate) fn load(matches: &ArgMatches) -> Result<Loaded, SettingsError> {
+    load_settings(&given(matches))
+}
+
+/// What the settings file says beforehand of what leaks; nothing without a file.
+pub(crate) fn known(matches: &ArgMatches) -> Result<Known, Failure> {
+    match given(matches).file() {
+        Some((path, _)) => known::load(Some(path)),
+        None => Ok(Known::default()),
+    }
+}
+
+fn given(matches: &ArgMatches) -> Given {
     let flag = |entry: &Entry| {
         entry.flag()?;
         let value = matches.get_one::<OsString>(entry.key())?;
         Some((entry.key().to_string(), value.clone()))
     };
-    load_settings(&Given {
+    Given {
         flags: TABLE.iter().filter_map(flag).collect(),
         environment: std::env::vars_os().collect(),
         config: matches.get_one::<PathBuf>(CONFIG).cloned(),
-    })
+    }
 }
 
 /// The flag of a setting; what stands behind it is read by the settings, which know all three ways.

@@ -9,6 +9,7 @@ mod diff;
 mod exit;
 mod flags;
 mod keeper;
+mod known;
 mod logs;
 mod out;
 mod profiler;

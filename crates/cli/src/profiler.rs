@@ -3,7 +3,7 @@
 use plimsoll_gateway::service::OwnHeap;
 use plimsoll_gateway::settings::{HeapSettings, Sampling, Settings, VerdictSettings};
 use plimsoll_heap::Interval;
-use plimsoll_verdict::judge::{Options, Verdict};
+use plimsoll_verdict::judge::{Known, Options, Verdict};
 use plimsoll_watch::{StartError, Watched};
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ pub(crate) enum Started {
 }
 
 /// Starts both, and says nothing yet: what may still be refused is refused in one line.
-pub(crate) fn start(settings: &Settings) -> Started {
+pub(crate) fn start(settings: &Settings, known: Known) -> Started {
     let Some(sampling) = sampling(&settings.heap) else { return Started::Off };
-    match plimsoll_watch::start_with(sampling, judging(&settings.verdict)) {
+    match plimsoll_watch::start_with(sampling, judging(&settings.verdict, known)) {
         Ok(watched) => Started::Running(watched),
         Err(error) => Started::Failed(error),
     }
@@ -37,14 +37,13 @@ fn sampling(settings: &HeapSettings) -> Option<plimsoll_heap::Settings> {
     })
 }
 
-fn judging(settings: &VerdictSettings) -> plimsoll_watch::Settings {
-    let default = plimsoll_watch::Settings::default();
+fn judging(settings: &VerdictSettings, known: Known) -> plimsoll_watch::Settings {
     plimsoll_watch::Settings {
         interval: settings.interval,
-        interval_min: default.interval_min.min(settings.interval),
+        interval_min: plimsoll_watch::Settings::default().interval_min.min(settings.interval),
         options: Options { warm_up: settings.warm_up, threshold: settings.threshold, ..Options::default() },
+        known,
         on_change: Some(Box::new(tell)),
-        ..default
     }
 }
 

@@ -25,7 +25,7 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     logs::start(&loaded.settings);
     let settings = &loaded.settings;
     // First what is wrong on every machine, then what this one lacks.
-    let profiler = profiler::start(settings);
+    let profiler = profiler::start(settings, flags::known(matches)?);
     let service = Service::new(settings, profiler.own_heap())?;
     descriptors::make_room(settings.max_connections + settings.http.api_connections)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -63,3 +63,16 @@ fn a_service_that_is_not_sampled_says_so() {
     let server = Server::start(&["--heap-sampling", "off"]);
     server.get(LEAKS).problem(503, "not-sampled", &["--heap-sampling"]);
 }
+
+#[test]
+fn what_the_settings_file_says_of_leaks_is_checked_at_the_start() {
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("leaks-known.toml");
+    std::fs::write(&file, "[[verdict.bounds]]\nfunction = \"Cache::put\"\nbytes_maxx = \"1MiB\"\n")
+        .expect("the test's own folder can be written to");
+    let mut command = std::process::Command::new(support::server::program());
+    command.args(["serve", "--addr", "127.0.0.1:0", "--config"]).arg(&file);
+    let ended = command.output().expect("started");
+    assert_eq!(ended.status.code(), Some(64));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("bytes_maxx") && said.contains("leaks-known.toml:3"), "{said}");
+}

@@ -36,8 +36,11 @@ fn handle(window: &mut VecDeque<Vec<u8>>, nth: usize) {
 /// holds as much as before, and reports what it costs.
 #[test]
 fn a_program_learns_which_of_its_lines_leaks() {
-    let sampling =
-        plimsoll_heap::Settings { interval: Interval::Every, epoch: Duration::from_millis(50), ..Default::default() };
+    let sampling = plimsoll_heap::Settings {
+        interval: Interval::Every,
+        epoch: Duration::from_millis(50),
+        ..Default::default()
+    };
     let told = Arc::new(AtomicUsize::new(0));
     let heard = told.clone();
     let settings = Settings {

@@ -15,7 +15,6 @@
 //! | `service`, `client` | a service that hands out its heap |
 //! | `wait` | for the next reading of those two |
 //! | `memory` | how much is resident |
-//! | `known` | bounds and suppressions of a settings file |
 //! | `progress` | what is said meanwhile |
 //! | `answer` | names, the verdict, the files that were asked for |
 
@@ -24,7 +23,6 @@ mod attached;
 mod client;
 mod command;
 mod crowd;
-mod known;
 mod memory;
 mod plan;
 mod progress;
@@ -156,7 +154,7 @@ fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
             threshold: threshold.unwrap_or(Options::default().threshold),
             ..Options::default()
         },
-        known: known::load(path("known").as_deref())?,
+        known: crate::known::load(path("known").as_deref())?,
         report: path("report"),
         series: path("series"),
         lifetimes: path("lifetimes"),

@@ -19,8 +19,7 @@ use crate::settings::value::Raw;
 /// more memory before it fails.
 pub const FILE_BYTES_MAX: Bytes = Bytes::mib(1);
 
-/// Lists in the file that are no settings of the service: what is known beforehand of what it leaks is read by
-/// `plimsoll watch`.
+/// Lists in the file that are no settings: what is known beforehand of what leaks is read by whoever judges.
 const READ_ELSEWHERE: [&str; 2] = ["verdict.bounds", "verdict.suppressions"];
 
 /// Reads the whole file, or says why it cannot be a settings file.

@@ -48,7 +48,7 @@ pub fn load(given: &Given) -> Result<Loaded, SettingsError> {
 
 impl Given {
     /// The settings file, if one is named, and by what.
-    fn file(&self) -> Option<(&Path, &'static str)> {
+    pub fn file(&self) -> Option<(&Path, &'static str)> {
         if let Some(path) = &self.config {
             return Some((path, "--config"));
         }
