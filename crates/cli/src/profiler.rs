@@ -1,7 +1,7 @@
 //! The profiler and the judge of this program's own heap, as the settings want them.
 
 use plimsoll_gateway::service::OwnHeap;
-use plimsoll_gateway::settings::{HeapSettings, Sampling, Settings, VerdictSettings};
+use plimsoll_gateway::settings::{HeapSettings, Sampling, Settings};
 use plimsoll_heap::Interval;
 use plimsoll_verdict::judge::{Known, Options, Verdict};
 use plimsoll_watch::{StartError, Watched};
@@ -17,7 +17,7 @@ pub(crate) enum Started {
 /// Starts both, and says nothing yet: what may still be refused is refused in one line.
 pub(crate) fn start(settings: &Settings, known: Known) -> Started {
     let Some(sampling) = sampling(&settings.heap) else { return Started::Off };
-    match plimsoll_watch::start_with(sampling, judging(&settings.verdict, known)) {
+    match plimsoll_watch::start_with(sampling, judging(settings, known)) {
         Ok(watched) => Started::Running(watched),
         Err(error) => Started::Failed(error),
     }
@@ -37,11 +37,18 @@ fn sampling(settings: &HeapSettings) -> Option<plimsoll_heap::Settings> {
     })
 }
 
-fn judging(settings: &VerdictSettings, known: Known) -> plimsoll_watch::Settings {
+fn judging(settings: &Settings, known: Known) -> plimsoll_watch::Settings {
+    let limit = Some(settings.memory_limit);
+    let settings = &settings.verdict;
     plimsoll_watch::Settings {
         interval: settings.interval,
         interval_min: plimsoll_watch::Settings::default().interval_min.min(settings.interval),
-        options: Options { warm_up: settings.warm_up, threshold: settings.threshold, ..Options::default() },
+        options: Options {
+            warm_up: settings.warm_up,
+            threshold: settings.threshold,
+            limit,
+            ..Options::default()
+        },
         known,
         on_change: Some(Box::new(tell)),
     }

@@ -84,6 +84,9 @@ const DEPENDENCY_FILES: [&str; 4] = ["/registry/src/", "/.cargo/git/checkouts/",
 /// Where the path of a file of code begins that came with the system.
 const SYSTEM_CODE: [&str; 4] = ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"];
 
+/// How the file of the profiler's own library begins, wherever it was put.
+const PROFILER_CODE: &str = "plimsoll-preload-";
+
 /// What a frame is called of which it is only known that it was compiled at run time, by Node or another engine.
 const JIT: &str = "[jit]";
 
@@ -94,7 +97,7 @@ pub fn owner(function: &str, file: Option<&str>, code: &str) -> Owner {
     if let Some(file) = file.filter(|file| is_python(file)) {
         return python::owner(file);
     }
-    if allocators::is_allocator(function) {
+    if allocators::is_allocator(function) || is_profiler(code) {
         return Owner::Allocator;
     }
     if is_jit(function) || STANDARD_FUNCTIONS.contains(&without_arguments(function)) || is_standard(function)
@@ -120,7 +123,15 @@ pub(crate) fn is_jit(function: &str) -> bool {
 /// Whose code an address without a name is, of the file of code at `code`. One that is in no file is nobody's
 /// line: it comes from a stack that was followed wrongly, or from code that was made at run time.
 pub fn owner_of_unnamed(code: &str) -> Owner {
+    if is_profiler(code) {
+        return Owner::Allocator;
+    }
     if code.is_empty() || is_library(code) { Owner::Dependency } else { Owner::Program }
+}
+
+/// Whether a file of code is the library that stands in front of the allocator and samples.
+fn is_profiler(code: &str) -> bool {
+    file_name(code).starts_with(PROFILER_CODE)
 }
 
 /// Whether a file of code is a library that came with the system or as a package. A program can be under `/usr/lib`
@@ -294,6 +305,7 @@ mod tests {
         assert_eq!(owner("qsort_r", None, libc), Owner::Dependency);
         assert_eq!(owner_of_unnamed(libc), Owner::Dependency);
         assert_eq!(owner_of_unnamed(""), Owner::Dependency);
+        assert_eq!(owner_of_unnamed("/run/user/7/plimsoll-preload-00.so"), Owner::Allocator);
         assert_eq!(owner_of_unnamed("/opt/app/bin/app"), Owner::Program);
     }
 

@@ -85,7 +85,7 @@ impl Place {
     pub(crate) fn unpack(&self, bytes: &[u8]) -> Result<PathBuf, Failure> {
         let mut hasher = DefaultHasher::new();
         hasher.write(bytes);
-        let path = self.directory.join(format!("preload-{:016x}.so", hasher.finish()));
+        let path = self.directory.join(format!("plimsoll-preload-{:016x}.so", hasher.finish()));
         if holds(&path, bytes) {
             return Ok(path);
         }

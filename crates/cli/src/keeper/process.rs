@@ -75,6 +75,19 @@ fn resident_pages(statm: &str) -> Option<u64> {
     statm.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
+/// How much memory the process's control group may have, if it has a limit: the smallest on the way to the root.
+pub(crate) fn memory_limit(pid: i32) -> Option<Bytes> {
+    let groups = text(pid, "cgroup").ok()?;
+    // Version 2 has one group, which is that of number 0.
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let parts: Vec<&str> = group.split('/').filter(|part| !part.is_empty()).collect();
+    let limits = (0..=parts.len()).filter_map(|depth| {
+        let path = format!("/sys/fs/cgroup/{}/memory.max", parts[..depth].join("/"));
+        std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()
+    });
+    limits.min().map(Bytes::new)
+}
+
 /// One of the kernel's files about a process.
 pub(crate) fn text(pid: i32, file: &str) -> Result<String, ProcessError> {
     std::fs::read(format!("/proc/{pid}/{file}"))

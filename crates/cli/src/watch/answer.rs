@@ -87,7 +87,8 @@ pub(crate) fn answer(seen: Seen, rows: Vec<Row>, form: &Form) -> Result<Exit, Fa
         .iter()
         .zip(&named)
         .map(|(subject, names)| {
-            let verdict = judge(&subject.series, names.as_ref(), &form.known, &form.options);
+            let options = Options { limit: subject.limit(), ..form.options };
+            let verdict = judge(&subject.series, names.as_ref(), &form.known, &options);
             (subject.owner.clone(), verdict)
         })
         .collect();

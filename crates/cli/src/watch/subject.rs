@@ -12,7 +12,7 @@ use plimsoll_verdict::judge::{Owner, Reading, Series, SeriesLimits};
 
 use super::memory;
 use crate::keeper::named::Namer;
-use crate::keeper::process::ProcessError;
+use crate::keeper::process::{ProcessError, memory_limit};
 
 /// What a program frees before it ends takes at most so long; readings of that time wait for what comes after.
 const HELD_TIME: Duration = Duration::from_secs(2);
@@ -29,6 +29,8 @@ pub(crate) struct Subject {
     /// What was resident, and what lived on its heap, when it was last read.
     pub(crate) resident: Bytes,
     pub(crate) live: Bytes,
+    /// How much memory it may have, once it was looked for.
+    limit: Option<Option<Bytes>>,
     /// It is not read any more.
     pub(crate) has_ended: bool,
 }
@@ -52,6 +54,7 @@ impl Subject {
             began: Instant::now(),
             resident: Bytes::new(0),
             live: Bytes::new(0),
+            limit: None,
             has_ended: false,
         }
     }
@@ -59,6 +62,7 @@ impl Subject {
     /// Reads the tables of a process, and what the kernel says of it.
     pub(crate) fn read_tables(&mut self, image: &Image, process: &Process, pid: i32) {
         let mut snapshot = image.snapshot();
+        self.find_limit(pid);
         // Who has just ended has no memory, and its tables are there all the same.
         snapshot.memory = memory::of(pid, Some(image)).ok();
         self.note(Reading::of_snapshot(&snapshot), Bytes::new(snapshot.live().bytes));
@@ -67,6 +71,7 @@ impl Subject {
 
     /// Reads what the kernel says of a process that has no profiler.
     pub(crate) fn read_resident(&mut self, pid: i32) -> Result<(), ProcessError> {
+        self.find_limit(pid);
         let reading = Reading {
             at: self.began.elapsed(),
             unix_ms: unix_ms(),
@@ -75,6 +80,16 @@ impl Subject {
         };
         self.note(reading, Bytes::new(0));
         Ok(())
+    }
+
+    /// How much memory it may have, if its control group has a limit.
+    pub(crate) fn limit(&self) -> Option<Bytes> {
+        self.limit.flatten()
+    }
+
+    /// Groups are changed seldom, and a program that has ended has none.
+    fn find_limit(&mut self, pid: i32) {
+        self.limit.get_or_insert_with(|| memory_limit(pid));
     }
 
     /// Takes a profile that a service handed out.

@@ -35,12 +35,12 @@ const LOAD_MAX: f64 = 1.5;
 
 /// What is said of a group of stacks as to a container that grows.
 pub(super) fn judge(past: Past<'_>, conditions: &Conditions) -> Finding {
-    let Some(seen) = look(past) else { return Finding::nothing(past) };
+    let Some(seen) = look(past, conditions.from_birth) else { return Finding::nothing(past) };
     let state = if conditions.is_warming(past) {
         State::Warming
     } else if seen.gates.passed() {
         let before = past.until(past.begin_s() + (past.end_s() - past.begin_s()) * CONFIRMED_PART);
-        let persists = look(before).is_some_and(|it| it.gates.passed());
+        let persists = look(before, conditions.from_birth).is_some_and(|it| it.gates.passed());
         // Six doublings: a factor of 64, at an even pace.
         if persists && seen.steps >= 2 * STEPS_MIN { State::Confirmed } else { State::Suspect }
     } else if seen.is_growing {
@@ -74,7 +74,7 @@ struct Seen {
     is_open: bool,
 }
 
-fn look(past: Past<'_>) -> Option<Seen> {
+fn look(past: Past<'_>, from_birth: bool) -> Option<Seen> {
     // Time is counted from the birth of the process: steps double from there.
     let end_s = past.end_s();
     let octave = |nth: i32| past.first_from(end_s / 2.0_f64.powi(nth));
@@ -150,7 +150,12 @@ fn look(past: Past<'_>) -> Option<Seen> {
         steps: steps.len(),
         growth,
         is_growing,
-        is_open: is_growing && is_kept && is_due && is_stepping && !is_not_load && per_s >= RATE_MIN_PER_S,
+        is_open: is_growing
+            && is_kept
+            && is_due
+            && per_s >= RATE_MIN_PER_S
+            // Of a process that was not seen from its birth on the earlier steps are missing.
+            && (is_stepping && !is_not_load || !from_birth),
         gates,
     })
 }

@@ -76,7 +76,13 @@ impl Default for Options {
 }
 
 /// A process must have been observed for this long for anything to be said.
-const OBSERVED_MIN_S: f64 = 5.0;
+const OBSERVED_MIN_S: f64 = 8.0;
+/// With fewer samples, where more than a little was allocated, nothing is clean.
+const SAMPLES_MIN: u64 = 20;
+const LITTLE_BYTES: u64 = 64 << 10;
+/// A leak of fewer samples would not have been seen; one that is slower than this is worth a word.
+const SEEN_SAMPLES: u64 = 15;
+const UNSEEN_PER_S: f64 = 16.0 * 1024.0;
 /// And that often.
 const READINGS_MIN: usize = 12;
 /// The most sites that a verdict has.
@@ -89,10 +95,11 @@ const BLAMED_MAX: usize = 100;
 pub fn judge(series: &Series, names: Option<&Profile>, known: &Known, options: &Options) -> Verdict {
     let has_heap = series.readings().iter().any(|reading| reading.has_stacks);
     let places = Places::of(series, names);
-    let from_birth =
-        series.readings().first().is_some_and(|first| first.at_s <= 4.0 * first.epoch_s.max(0.25));
-    let conditions =
-        Conditions { from_birth, warm_up_s: options.warm_up.as_secs_f64(), sites: places.lines().len() };
+    let conditions = Conditions {
+        from_birth: series.is_from_birth(),
+        warm_up_s: options.warm_up.as_secs_f64(),
+        sites: places.lines().len(),
+    };
     let mut sites = judge_sites(series, &places, &conditions);
     for site in &mut sites {
         excuse(site, series, known);
@@ -256,18 +263,22 @@ fn conclude(
     let process::Judged { verdict: process, open } = process;
     let observed_s = series.observed().as_secs_f64();
     let mut gaps = gaps(series, has_heap);
-    let is_short = observed_s < OBSERVED_MIN_S || series.readings().len() < READINGS_MIN;
+    // Ages that are told apart by the minute say nothing of half a minute.
+    let for_ages_s = if has_heap { objects::needs_s(Flow::of(series, &[]).whole()) } else { None };
+    let needed_s = for_ages_s.unwrap_or(0.0).max(OBSERVED_MIN_S);
+    let is_short = observed_s < needed_s || series.readings().len() < READINGS_MIN;
     if is_short {
         gaps.push(format!(
             "{} in {} readings is too short to be judged: {} and {READINGS_MIN} readings are needed",
             rules::spoken(observed_s),
             series.readings().len(),
-            rules::spoken(OBSERVED_MIN_S)
+            rules::spoken(needed_s)
         ));
     }
-    let work = series.readings().last().map_or(0, |last| last.work_bytes);
-    if has_heap && work == 0 {
-        gaps.push("nothing was allocated while it was observed".to_owned());
+    let sampling = sampling(series);
+    let is_sparse = has_heap && sampling.is_sparse();
+    if has_heap {
+        gaps.extend(sampling.gap(observed_s));
     }
     for site in sites.iter().filter(|site| site.is_open) {
         gaps.push(format!(
@@ -292,7 +303,7 @@ fn conclude(
     }
     let is_blamed = sites.iter().any(|site| site.state.is_blamed());
     let is_leak = !is_short && (is_blamed || process.state.is_blamed());
-    let is_open = is_short || open.is_some() || sites.iter().any(|site| site.is_open);
+    let is_open = is_short || is_sparse || open.is_some() || sites.iter().any(|site| site.is_open);
     let outcome = match (is_leak, is_open) {
         (true, _) => Outcome::Leak,
         (false, true) => Outcome::Undecided,
@@ -314,6 +325,51 @@ fn conclude(
         target: None,
         rows: Vec::new(),
         own: None,
+    }
+}
+
+/// How much could be seen of what was allocated.
+struct Sampling {
+    interval_bytes: u64,
+    /// Allocated while it was observed.
+    work_bytes: u64,
+}
+
+fn sampling(series: &Series) -> Sampling {
+    let (first, last) = (series.readings().first(), series.readings().last());
+    let work = |reading: Option<&series::Kept>| reading.map_or(0, |reading| reading.work_bytes);
+    // What was allocated before the first reading is part of it where that is the beginning.
+    let before = if series.is_from_birth() { 0 } else { work(first) };
+    Sampling {
+        interval_bytes: last.map_or(1, |last| last.interval_bytes.max(1)),
+        work_bytes: work(last).saturating_sub(before),
+    }
+}
+
+impl Sampling {
+    /// Much was allocated, and next to nothing of it seen.
+    fn is_sparse(&self) -> bool {
+        self.work_bytes > LITTLE_BYTES && self.work_bytes / self.interval_bytes < SAMPLES_MIN
+    }
+
+    fn gap(&self, observed_s: f64) -> Option<String> {
+        if self.work_bytes == 0 {
+            return Some("nothing was allocated while it was observed".to_owned());
+        }
+        let interval = Bytes::new(self.interval_bytes);
+        if self.is_sparse() {
+            return Some(format!(
+                "with one sample in {interval} only some {} allocations were seen: sample more densely",
+                self.work_bytes / self.interval_bytes
+            ));
+        }
+        let unseen_per_s = (SEEN_SAMPLES * self.interval_bytes) as f64 / observed_s.max(1e-9);
+        (unseen_per_s > UNSEEN_PER_S).then(|| {
+            format!(
+                "with one sample in {interval} a leak of less than {} a second would not have been seen",
+                Bytes::new(unseen_per_s as u64)
+            )
+        })
     }
 }
 

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::flow::{Line, Past};
-use super::rules::{CHANCE, CONFIRMED_PART, Conditions, Finding, Gates, RATE_MIN_PER_S, spoken};
+use super::rules::{CHANCE, CONFIRMED_PART, Conditions, Finding, Gates, RATE_MIN_PER_S, START_PART, spoken};
 use super::statistics;
 use super::verdict::{Evidence, Kind, Rate, State};
 
@@ -56,6 +56,16 @@ const SURELY: f64 = 2.326;
 /// An inflow has stopped if the last quarter has less than this part of its share, and that is no chance.
 const STOPPED_PART: f64 = 0.4;
 const STOPPED_CHANCE: f64 = 0.02;
+
+/// Whether ages are told apart finely enough for the time that was observed; if not, for how long it must be, in seconds.
+pub(super) fn needs_s(past: Past<'_>) -> Option<f64> {
+    let observed_s = past.end_s() - past.begin_s();
+    let Line { old_s, block_s, .. } = past.line_s(1);
+    // The start, the time until something is old, and the fewest blocks in which to count it.
+    let needed_s = (old_s + 2.0 * block_s * BLOCKS_MIN as f64) / (1.0 - START_PART);
+    let needed_s = needed_s.max(old_s / LINE_PART_MAX);
+    (observed_s < needed_s).then_some(needed_s)
+}
 
 /// What is said of a group of stacks as to objects that never die.
 pub(super) fn judge(past: Past<'_>, conditions: &Conditions) -> Finding {

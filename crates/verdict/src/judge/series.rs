@@ -330,6 +330,11 @@ impl Series {
         Duration::from_secs_f64(observed_s.max(0.0))
     }
 
+    /// Whether the process was seen from its first allocations on.
+    pub(crate) fn is_from_birth(&self) -> bool {
+        self.readings.first().is_some_and(|first| first.at_s <= 4.0 * first.epoch_s.max(0.25))
+    }
+
     /// How many readings were added, the forgotten ones included.
     pub fn added(&self) -> u32 {
         self.next
