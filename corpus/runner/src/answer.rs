@@ -47,8 +47,13 @@ pub(crate) struct Site {
 impl Site {
     /// Whether it is said to leak.
     pub(crate) fn is_blamed(&self) -> bool {
-        matches!(&*self.state, "suspect" | "confirmed")
+        is_blamed(&self.state)
     }
+}
+
+/// Whether what is in this state is said to leak.
+pub(crate) fn is_blamed(state: &str) -> bool {
+    matches!(state, "suspect" | "confirmed")
 }
 
 /// An answer.

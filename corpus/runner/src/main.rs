@@ -11,6 +11,7 @@ mod marks;
 mod names;
 mod options;
 mod process;
+mod real;
 mod replay;
 mod report;
 mod score;
@@ -30,13 +31,18 @@ struct Verb {
     run: fn(&Options) -> Result<u8, Trouble>,
 }
 
-const VERBS: [Verb; 3] = [
+const VERBS: [Verb; 4] = [
     Verb {
         name: "live",
         about: "runs every program under `plimsoll watch` and scores the answers",
         run: live::run,
     },
     Verb { name: "replay", about: "judges again what `live --series DIR` kept", run: replay::run },
+    Verb {
+        name: "real",
+        about: "runs healthy real programs under load, of which none may be accused",
+        run: real::run,
+    },
     Verb { name: "list", about: "the programs with their labels", run: list },
 ];
 

@@ -8,6 +8,8 @@ use crate::trouble::Trouble;
 
 /// The length of an observation unless said otherwise, in seconds.
 const LENGTH_S: u64 = 60;
+/// The same for the verb `real`: real programs take longer to become steady.
+const LENGTH_REAL_S: u64 = 300;
 /// Programs have periods of a few percent of it, which are nothing below this, in seconds.
 const LENGTH_S_MIN: u64 = 10;
 /// Observed at the same time unless said otherwise. More would wait for one another on two cores.
@@ -15,13 +17,13 @@ const JOBS: usize = 2;
 
 /// What can be said behind the verb.
 pub(crate) const USAGE: &str = "
-  --length-s N     seconds for which each program is observed, and for which it is made: 60
+  --length-s N     seconds for which each program is observed, and for which it is made: 60; for real ones 300
   --seed N         the seed that all others are drawn from; printed if it is not given
   --draws N        runs of each program, each with parameters of its own: 1
   --jobs N         programs at the same time: 2
   --only NAME      programs with NAME in their name only; may be repeated, or name several as in A,B
   --plimsoll PATH  the program that is asked, instead of the one that is found in PATH
-  --series DIR     keeps what was recorded, as DIR/NAME.SEED.series
+  --series DIR     keeps what was recorded, as DIR/NAME.SEED.series; of real programs as DIR/NAME.series
   --json FILE      writes every answer and all figures there";
 
 /// What was asked for.
@@ -43,9 +45,10 @@ impl Options {
     /// Reads the command line without the program's name.
     pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Result<Options, Trouble> {
         let verb = args.next().ok_or_else(|| Trouble::Usage("no verb was given".to_owned()))?;
+        let length_s = if verb == "real" { LENGTH_REAL_S } else { LENGTH_S };
         let mut options = Options {
             verb,
-            length_s: LENGTH_S,
+            length_s,
             seed: random_seed(),
             draws: 1,
             jobs: JOBS,

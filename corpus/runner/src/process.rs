@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub(crate) struct Ended {
 }
 
 /// A process and, in its group, what it starts; killed with all of it unless it is waited for.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     ended: bool,
 }
@@ -38,10 +38,8 @@ pub(crate) fn run(
     // Files and not pipes: nobody has to read while it runs.
     let (output, errors) = (scratch.join(format!("{name}.out")), scratch.join(format!("{name}.err")));
     let file = |path: &Path| File::create(path).map_err(|error| format!("{}: {error}", path.display()));
-    command.stdin(Stdio::null()).stdout(file(&output)?).stderr(file(&errors)?).process_group(0);
-    let program = command.get_program().to_string_lossy().into_owned();
-    let child = command.spawn().map_err(|error| format!("`{program}` could not be started: {error}"))?;
-    let code = Running { child, ended: false }.wait(within)?;
+    command.stdin(Stdio::null()).stdout(file(&output)?).stderr(file(&errors)?);
+    let code = Running::start(&mut command)?.wait(within, &|| false)?;
     Ok(Ended { code, output: text(&output), errors: text(&errors) })
 }
 
@@ -50,7 +48,26 @@ fn text(path: &PathBuf) -> String {
 }
 
 impl Running {
-    fn wait(mut self, within: Duration) -> Result<Option<i32>, String> {
+    /// Starts it, in a group of its own.
+    pub(crate) fn start(command: &mut Command) -> Result<Running, String> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.process_group(0).spawn();
+        let child = child.map_err(|error| format!("`{program}` could not be started: {error}"))?;
+        Ok(Running { child, ended: false })
+    }
+
+    /// What it writes to its standard error, if that is a pipe; once.
+    pub(crate) fn errors(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
+    }
+
+    /// Waits for its end, and returns its code (none if a signal ended it). It is ended if that takes longer, or if it is
+    /// not wanted any more.
+    pub(crate) fn wait(
+        mut self,
+        within: Duration,
+        is_unwanted: &dyn Fn() -> bool,
+    ) -> Result<Option<i32>, String> {
         let begun = Instant::now();
         loop {
             match self.child.try_wait() {
@@ -58,6 +75,7 @@ impl Running {
                     self.ended = true;
                     return Ok(status.code());
                 }
+                Ok(None) if is_unwanted() => return Err("was not wanted any more".to_owned()),
                 Ok(None) if begun.elapsed() < within => thread::sleep(LOOK),
                 Ok(None) => return Err(format!("did not end within {within:?}")),
                 Err(error) => return Err(format!("could not be waited for: {error}")),
