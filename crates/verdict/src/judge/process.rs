@@ -19,6 +19,9 @@ const UNEXPLAINED: &str = crate::profile::UNEXPLAINED;
 /// Not the program's growth: the heap is judged by its sites, files can be dropped by the kernel at any time, and the
 /// profiler is we ourselves.
 const NOT_JUDGED: [&str; 3] = ["heap", "files", "profiler"];
+/// Mapped whole at the start by those who have it, such as servers of databases, and touched little by little: it leaves the
+/// verdict open and blames nobody.
+const NOT_BLAMED: &str = "shared_memory";
 
 /// The first part of the time is the start of the program.
 const START_PART: f64 = 0.25;
@@ -27,12 +30,13 @@ const BLOCKS: usize = 10;
 const RISES_MIN: usize = 7;
 /// The second half rises by at least this part of what the first does.
 const EVEN_PART_MIN: f64 = 0.6;
-/// A rise must be at least this, and this part of resident memory: pages come and go.
-const RISE_MIN: u64 = 256 << 10;
-const RISE_PART_MIN: f64 = 0.01;
+/// A rise must be at least this, and this part of resident memory: an allocator's slack and pages that are touched for the
+/// first time come to a MiB in many a healthy program, and evenly at that.
+const RISE_MIN: u64 = 2 << 20;
+const RISE_PART_MIN: f64 = 0.05;
 /// One that fits no rule leaves the verdict open from here on.
-const OPEN_MIN: u64 = 2 << 20;
-const OPEN_PART_MIN: f64 = 0.05;
+const OPEN_MIN: u64 = 4 << 20;
+const OPEN_PART_MIN: f64 = 0.1;
 
 /// The parts of a file, whose names are text.
 pub(super) fn memory_of(memory: &Memory) -> ProcessMemory {
@@ -86,6 +90,7 @@ pub(super) fn judge(series: &Series, has_heap: bool) -> Judged {
     // What the profiler has is not the program's.
     let own = history(&|memory| memory.resident_bytes.saturating_sub(memory.part("profiler").unwrap_or(0)));
     let whole = rise(&own, last.resident_bytes);
+    let heap = history(&|memory| memory.part("heap").unwrap_or(0));
     let mut parts: Vec<PartChange> = Vec::new();
     let (mut gates, mut open) = (Vec::new(), None);
     for name in PARTS {
@@ -94,12 +99,22 @@ pub(super) fn judge(series: &Series, has_heap: bool) -> Judged {
         if begin == 0 && end == 0 {
             continue;
         }
-        let rise = rise(&values, last.resident_bytes);
+        let rise = if name == UNEXPLAINED {
+            rise(&beyond_the_heap(&values, &heap), last.resident_bytes)
+        } else {
+            rise(&values, last.resident_bytes)
+        };
         let is_judged = has_heap && !NOT_JUDGED.contains(&name);
-        let state = if is_judged { rise.state } else { State::Steady };
-        if is_judged && rise.state.is_blamed() {
+        let is_blamed = is_judged && rise.state.is_blamed() && name != NOT_BLAMED;
+        let state = match rise.state {
+            _ if !is_judged => State::Steady,
+            state if state.is_blamed() && !is_blamed => State::Growing,
+            state => state,
+        };
+        let is_open = rise.is_open || rise.state.is_blamed() && !is_blamed;
+        if is_blamed {
             gates.extend(rise.gates.0);
-        } else if is_judged && rise.is_open && open.is_none() {
+        } else if is_judged && is_open && open.is_none() {
             open = Some((name.to_owned(), Bytes::new(rise.last_half)));
         }
         parts.push(PartChange {
@@ -133,6 +148,20 @@ pub(super) fn judge(series: &Series, has_heap: bool) -> Judged {
         },
         open,
     }
+}
+
+/// What is left of the unexplained memory when the pages are taken away that the heap once had: an allocator keeps them when
+/// the heap falls, and that is no growth.
+fn beyond_the_heap(unexplained: &[(f64, u64)], heap: &[(f64, u64)]) -> Vec<(f64, u64)> {
+    let mut largest = 0;
+    unexplained
+        .iter()
+        .zip(heap)
+        .map(|(&(at_s, bytes), &(_, heap))| {
+            largest = heap.max(largest);
+            (at_s, bytes.saturating_sub(largest - heap))
+        })
+        .collect()
 }
 
 struct Rise {
@@ -223,6 +252,14 @@ mod tests {
         let values: Vec<(f64, u64)> =
             (0..120).map(|nth| (f64::from(nth) / 2.0, value(f64::from(nth) / 2.0) as u64)).collect();
         rise(&values, values[values.len() - 1].1).state
+    }
+
+    #[test]
+    fn pages_that_an_allocator_keeps_are_no_growth() {
+        let at =
+            |values: [u64; 4]| values.iter().enumerate().map(|(s, &b)| (s as f64, b)).collect::<Vec<_>>();
+        let beyond = beyond_the_heap(&at([10, 10, 40, 70]), &at([100, 90, 60, 70]));
+        assert_eq!(beyond.iter().map(|it| it.1).collect::<Vec<_>>(), [10, 0, 0, 40]);
     }
 
     #[test]

@@ -172,7 +172,8 @@ impl Series {
     pub fn new(limits: SeriesLimits) -> Series {
         Series {
             limits: SeriesLimits { readings_max: limits.readings_max.max(8), ..limits },
-            readings: Vec::new(),
+            // All at once, so that it does not look like what it judges.
+            readings: Vec::with_capacity(limits.readings_max.max(8) + 1),
             stacks: BTreeMap::new(),
             entries: 0,
             next: 0,

@@ -19,6 +19,10 @@ pub fn several(judged: Vec<(Owner, Verdict)>) -> Option<Verdict> {
     } else {
         judged.iter().map(|(owner, verdict)| line(owner, verdict)).collect()
     };
+    let longest = judged.iter().map(|(_, verdict)| verdict.observed).max().unwrap_or_default();
+    let is_short = |verdict: &Verdict| {
+        is_too_short(verdict) || verdict.observed.as_secs_f64() < longest.as_secs_f64() * LIFE_PART_MIN
+    };
     let shorts = judged.iter().filter(|(_, verdict)| is_short(verdict)).count();
     let mut judged: Vec<(Owner, Verdict)> = if shorts < judged.len() {
         judged.into_iter().filter(|(_, verdict)| !is_short(verdict)).collect()
@@ -87,7 +91,11 @@ fn severity(verdict: &Verdict) -> u8 {
     }
 }
 
-fn is_short(verdict: &Verdict) -> bool {
+/// A process that ran for less than this part of the time does a job and is gone: a compiler keeps all that it makes until
+/// then, and is right to.
+const LIFE_PART_MIN: f64 = 0.25;
+
+fn is_too_short(verdict: &Verdict) -> bool {
     verdict.observed.as_secs_f64() < OBSERVED_MIN_S || (verdict.readings as usize) < READINGS_MIN
 }
 
@@ -101,7 +109,7 @@ fn named(owner: &Owner) -> String {
 fn line(owner: &Owner, verdict: &Verdict) -> ProcessLine {
     ProcessLine {
         owner: owner.clone(),
-        outcome: (!is_short(verdict)).then_some(verdict.outcome),
+        outcome: (!is_too_short(verdict)).then_some(verdict.outcome),
         observed: verdict.observed,
         readings: verdict.readings,
         has_heap: verdict.has_heap,
