@@ -91,7 +91,7 @@ fn bare(name: &str) -> &str {
 }
 
 /// Where the last part of a path begins: behind the last `::` that is not inside brackets.
-fn last_part(path: &str) -> usize {
+pub(crate) fn last_part(path: &str) -> usize {
     let bytes = path.as_bytes();
     let (mut depth, mut begin) = (0_i32, 0);
     for (at, byte) in bytes.iter().enumerate() {

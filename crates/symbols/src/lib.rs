@@ -28,7 +28,9 @@
 //! `module+0x1234`. A file is used only if its build id is that of what was mapped.
 //!
 //! Rust's bare line tables (`debug = "line-tables-only"`) have no paths. A function gets its own from the symbol
-//! table; what was inlined into it is called `poll<T>` and not `tokio::task::poll<T>`, with its file beside it.
+//! table; what was inlined into it is called `poll<T>` and not `tokio::task::poll<T>`, with its file beside it, and a
+//! closure is only `{closure#0}`. With [`Sources::AtHand`] these get what the source file has: `Cache::fill`, and
+//! `Cache::fill::{closure#0}`.
 //!
 //! What it deliberately does not contain: a map of memory, a thread, a network (no debuginfod), split debug
 //! information, and formats other than ELF of 64 bits, little-endian. Its floor is 1.
@@ -42,10 +44,11 @@ mod limits;
 mod lookup;
 mod problem;
 mod resolved;
+mod source;
 mod symbolizer;
 mod text;
 
-pub use limits::Limits;
+pub use limits::{Limits, Sources};
 pub use problem::{Problem, ProblemKind, SymbolTable};
 pub use resolved::Resolved;
 pub use symbolizer::Symbolizer;

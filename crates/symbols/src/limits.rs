@@ -21,13 +21,29 @@ pub(crate) const PROBLEMS_MAX: usize = 64;
 pub(crate) const MODULE_PROBLEMS_MAX: usize = 8;
 /// How many modules the cache knows before it starts anew.
 pub(crate) const MODULES_MAX: usize = 4_096;
+/// How many bytes a source file may have; what people write has a tenth of that.
+pub(crate) const SOURCE_FILE_MAX: u64 = 2 << 20;
+/// How many source files' outlines are kept, and how many bytes these may have together. What is beyond is read again.
+pub(crate) const SOURCES_MAX: usize = 64;
+pub(crate) const SOURCES_BYTES_MAX: u64 = 2 << 20;
+
+/// Whether source files are read for names that the debug information has only half of: see [`Limits::sources`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sources {
+    /// They are not.
+    #[default]
+    Ignored,
+    /// Those are that are where the debug information says, and not younger than the program's file. It says where in
+    /// the words of whoever wrote it, so any file whose name ends in `.rs` may be opened.
+    AtHand,
+}
 
 /// What symbolizing may take.
 ///
 /// At its worst a [`crate::Symbolizer`] has `cache_max` at rest. While it resolves it has, in addition,
 /// `answer_max` for what it hands out, `decompressed_max`, three files of 1.5 MiB in pages, and some hundred
 /// bytes for each address that was asked for. For a file that was made to be dear, add 40 MiB for tables that
-/// the DWARF reader builds of one unit.
+/// the DWARF reader builds of one unit. With [`Sources::AtHand`] add 2 MiB at rest, and 3 MiB while it reads one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How many addresses the cache keeps. Default 16,384, more than a service has call sites; 0 keeps none.
@@ -50,6 +66,10 @@ pub struct Limits {
     /// Where separate debug files are looked for, as `<root>/.build-id/ab/cdef.debug` and `<root>/<directory
     /// of the file>/<debuglink>`. Default `/usr/lib/debug`.
     pub debug_roots: Vec<PathBuf>,
+    /// Whether Rust's inlined functions get their paths from source files where the debug information has none, as with
+    /// `debug = "line-tables-only"`. What is read counts into `work_max`. Default [`Sources::Ignored`]: a service does
+    /// not go through other people's sources.
+    pub sources: Sources,
 }
 
 impl Default for Limits {
@@ -62,6 +82,7 @@ impl Default for Limits {
             decompressed_max: Bytes::mib(16),
             work_max: Bytes::gib(2),
             debug_roots: vec![PathBuf::from("/usr/lib/debug")],
+            sources: Sources::Ignored,
         }
     }
 }

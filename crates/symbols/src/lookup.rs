@@ -1,5 +1,5 @@
-//! One module, looked up once: the debug information first, the symbol tables for what it leaves open, and
-//! the module's name for the rest. All that is opened here is closed when this returns.
+//! One module, looked up once: the debug information first, the symbol tables for what it leaves open, source files if
+//! they may be read, and the module's name for the rest. All that is opened here is closed when this returns.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -13,8 +13,9 @@ use crate::demangle::{cut, demangle, qualified};
 use crate::dwarf::{self, Draft, Findings};
 use crate::file::{Elf, Refused, Room, Trouble, Work, find_symbols};
 use crate::files::{self, Files};
-use crate::limits::Limits;
+use crate::limits::{Limits, Sources};
 use crate::problem::{ProblemKind, SymbolTable};
+use crate::source::Outlines;
 use crate::text::Text;
 
 /// The longest name of a module in `module+0x…`, in bytes.
@@ -30,16 +31,22 @@ pub(crate) struct Looked {
 }
 
 /// Looks `probes` up, sorted addresses of the module's file (each is one less than a return address).
-pub(crate) fn look_up(module: &Module, probes: &[u64], limits: &Limits, text: &mut Text<'_>) -> Looked {
+pub(crate) fn look_up(
+    module: &Module,
+    probes: &[u64],
+    limits: &Limits,
+    outlines: &mut Outlines,
+    text: &mut Text<'_>,
+) -> Looked {
     if module.path == MADE_AT_RUN_TIME {
         return made_at_run_time(probes.len());
     }
     let mut places = vec![Vec::new(); probes.len()];
     let mut problems = Vec::new();
     // The parsers are held not to panic on any file. Should one, this module loses names and not the service;
-    // what was found until then stands in `places`, which is only ever assigned whole.
+    // what was found until then stands in `places`, which is only ever assigned whole, or name by name.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        Search { module, probes, limits, places: &mut places, problems: &mut problems }.run(text);
+        Search { module, probes, limits, places: &mut places, problems: &mut problems }.run(outlines, text);
     }));
     if let Err(panic) = outcome {
         let said = panic.downcast_ref::<String>().cloned();
@@ -66,7 +73,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn run(mut self, text: &mut Text<'_>) {
+    fn run(mut self, outlines: &mut Outlines, text: &mut Text<'_>) {
         let work = Rc::new(Work::new(self.limits.work_max.as_u64()));
         let files = files::find(self.module, self.limits, &work, self.problems);
         if let Some(elf) = files.with_debug_info() {
@@ -91,6 +98,11 @@ impl Search<'_> {
         let symbols = self.symbols(&files, &work, text);
         if files.with_debug_info().is_none() && files.program.is_some() {
             self.problems.push(ProblemKind::NoDebugInfo { symbols });
+        }
+        // Without the program's file nobody knows which sources it was made of.
+        let built = files.program.as_ref().and_then(|elf| elf.modified);
+        if let (Sources::AtHand, Some(built)) = (self.limits.sources, built) {
+            outlines.name(self.places, built, &work, text);
         }
         if work.exhausted() {
             self.problems.push(ProblemKind::TooMuchWork { limit: self.limits.work_max });

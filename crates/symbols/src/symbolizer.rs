@@ -8,10 +8,11 @@ use plimsoll_core::heap::{CodeFrame, HeapSnapshot, Module, NAMED};
 use plimsoll_core::{Counter, Observe, Reading, Unit};
 
 use crate::cache::{Cache, Key};
-use crate::limits::{Limits, PROBLEMS_MAX};
+use crate::limits::{Limits, PROBLEMS_MAX, Sources};
 use crate::lookup::{Looked, look_up};
 use crate::problem::{Problem, ProblemKind};
 use crate::resolved::Resolved;
+use crate::source::Outlines;
 use crate::text::Text;
 
 type Frames = Arc<[CodeFrame]>;
@@ -24,6 +25,7 @@ type Frames = Arc<[CodeFrame]>;
 pub struct Symbolizer {
     limits: Limits,
     cache: Cache,
+    outlines: Outlines,
     asked: u64,
     looked_up: u64,
 }
@@ -32,12 +34,12 @@ impl Symbolizer {
     /// One that knows nothing yet. Allocates nothing but the limits' paths.
     pub fn new(limits: Limits) -> Self {
         let cache = Cache::new(limits.addresses_max, limits.cache_max.as_u64());
-        Self { limits, cache, asked: 0, looked_up: 0 }
+        Self { limits, cache, outlines: Outlines::default(), asked: 0, looked_up: 0 }
     }
 
-    /// How many bytes the cache has now.
+    /// How many bytes are kept now, those of source files included.
     pub fn cached_bytes(&self) -> u64 {
-        self.cache.bytes()
+        self.cache.bytes() + self.outlines.bytes()
     }
 
     /// What the addresses of a snapshot are called: see [`Symbolizer::resolve_addresses`].
@@ -130,7 +132,7 @@ impl Symbolizer {
             probes.sort_unstable();
             probes.dedup();
             self.looked_up += probes.len() as u64;
-            let looked = look_up(&modules[index], &probes, &self.limits, &mut text);
+            let looked = look_up(&modules[index], &probes, &self.limits, &mut self.outlines, &mut text);
             fresh.insert(number, Fresh { probes, looked });
         }
         drop(text);
@@ -150,6 +152,7 @@ impl Symbolizer {
     /// Forgets what was found, for instance because debug files were installed.
     pub fn forget(&mut self) {
         self.cache.clear();
+        self.outlines.clear();
     }
 
     /// The limits it works under.
@@ -204,6 +207,9 @@ impl Observe for Symbolizer {
             rejected: self.cache.evicted,
             counters: Vec::new(),
         });
+        if self.limits.sources == Sources::AtHand {
+            out.push(self.outlines.reading());
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use plimsoll_core::Bytes;
 use plimsoll_core::heap::HeapSnapshot;
 use plimsoll_heap::image::{Image, Process};
-use plimsoll_symbols::{Limits, Symbolizer};
+use plimsoll_symbols::{Limits, Sources, Symbolizer};
 use plimsoll_verdict::{Profile, json};
 
 use crate::exit::Exit;
@@ -45,7 +45,13 @@ pub(crate) struct Namer {
 
 impl Namer {
     pub(crate) fn new() -> Namer {
-        let limits = Limits { addresses_max: ADDRESSES_MAX, cache_max: CACHE_MAX, ..Limits::default() };
+        // Who watches a program is mostly who wrote it, on the machine where it was built.
+        let limits = Limits {
+            addresses_max: ADDRESSES_MAX,
+            cache_max: CACHE_MAX,
+            sources: Sources::AtHand,
+            ..Limits::default()
+        };
         Namer { symbolizer: Symbolizer::new(limits) }
     }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use gimli::{Error, Reader};
 
@@ -88,6 +89,8 @@ pub(crate) struct Elf {
     code: Vec<Range<u64>>,
     /// The build id in hexadecimal; empty if there is none.
     pub(crate) build_id: String,
+    /// When it was written, if the file's system knows.
+    pub(crate) modified: Option<SystemTime>,
 }
 
 /// What an error of the parser means for the file as a whole.
@@ -111,12 +114,15 @@ impl Elf {
             return Err(Refused::Unreadable("it is not a file".to_owned()));
         }
         let file = File::open(path).map_err(unreadable)?;
-        let length = file.metadata().map_err(unreadable)?.len();
+        let metadata = file.metadata().map_err(unreadable)?;
+        let length = metadata.len();
         if length > size_max {
             return Err(Refused::TooLarge(length));
         }
         let source = Rc::new(Source::new(file, length, Rc::clone(work)));
-        Self::parse(path, source).map_err(|error| refused(work, error))?
+        let mut elf = Self::parse(path, source).map_err(|error| refused(work, error))??;
+        elf.modified = metadata.modified().ok();
+        Ok(elf)
     }
 
     fn parse(path: &Path, source: Rc<Source>) -> Result<Result<Self, Refused>, Error> {
@@ -135,6 +141,7 @@ impl Elf {
             strings: Vec::new(),
             code: Vec::new(),
             build_id: String::new(),
+            modified: None,
         };
         elf.read_sections(&all)?;
         elf.build_id = elf.read_build_id(&all)?;
