@@ -31,7 +31,7 @@ const KEPT_PART_MIN: f64 = 0.6;
 /// Smaller ones are not looked at, in bytes.
 const BYTES_MIN: u64 = 2048;
 /// Work that rose by more than this from one octave to the next explains a larger container.
-const LOAD_MAX: f64 = 1.5;
+const LOAD_MAX: f64 = 1.75;
 
 /// What is said of a group of stacks as to a container that grows.
 pub(super) fn judge(past: Past<'_>, conditions: &Conditions) -> Finding {

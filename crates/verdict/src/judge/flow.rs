@@ -15,6 +15,7 @@ struct Point {
     died: [u64; GENERATIONS],
     bytes: [u64; GENERATIONS],
     allocated_objects: u64,
+    allocated_bytes: u64,
     live_objects: u64,
     live_bytes: u64,
     /// How often `realloc` made something larger, and the most often that any one thing was.
@@ -99,6 +100,7 @@ impl Point {
             self.bytes[line] = self.bytes[line].saturating_add(bytes);
         }
         self.allocated_objects = self.allocated_objects.saturating_add(counts.allocated.objects);
+        self.allocated_bytes = self.allocated_bytes.saturating_add(counts.allocated.bytes);
         self.live_objects = self.live_objects.saturating_add(counts.live.objects);
         self.live_bytes = self.live_bytes.saturating_add(counts.live.bytes);
         self.longest_chain = self.longest_chain.max(counts.growth.longest_chain);
@@ -220,13 +222,16 @@ impl<'a> Past<'a> {
         self.flow.points[reading].allocated_objects
     }
 
-    /// How much more is allocated a second by the whole process in the last half of this past than in the quarter before.
+    /// How much more is allocated a second by everybody else in the last half of this past than in the quarter before: a table
+    /// that doubles is not the load that explains it.
     pub(crate) fn load_rise(&self) -> f64 {
         let (begin_s, end_s) = (self.begin_s(), self.end_s());
         let at = |part: f64| self.first_from(begin_s + (end_s - begin_s) * part);
         let rate = |from: usize, to: usize| {
-            let work = self.flow.work[to].saturating_sub(self.flow.work[from]) as f64;
-            work / (self.at_s(to) - self.at_s(from)).max(1e-9)
+            let own = |reading: usize| self.flow.points[reading].allocated_bytes;
+            let work = self.flow.work[to].saturating_sub(self.flow.work[from]);
+            let others = work.saturating_sub(own(to).saturating_sub(own(from)));
+            others as f64 / (self.at_s(to) - self.at_s(from)).max(1e-9)
         };
         let before = rate(at(0.25), at(0.5));
         if before > 0.0 { rate(at(0.5), self.last) / before } else { 1.0 }
