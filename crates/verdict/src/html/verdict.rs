@@ -204,3 +204,48 @@ fn place(file: Option<&str>, line: Option<u32>) -> String {
         (None, _) => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::examples::{site, verdict};
+
+    fn page(verdict: &Verdict) -> String {
+        let mut out = Vec::new();
+        write_verdict("./server", verdict, &mut out).expect("into memory");
+        String::from_utf8(out).expect("text")
+    }
+
+    /// Proves D4: the page says what was decided, of which line, and on what.
+    #[test]
+    fn the_page_has_the_verdict_its_evidence_and_a_picture() {
+        let mut leak = verdict(Outcome::Leak, vec![site("cache::put", State::Confirmed)]);
+        leak.sites[0].history = vec![(0.0, 1000), (30.0, 2000), (60.0, 3000)];
+        let page = page(&leak);
+        for there in [
+            "<strong>It leaks</strong>, with a confidence of 99 %",
+            "<article class=\"card confirmed\"><h3>cache::put <span class=file>src/cache.c:42</span>",
+            "0 of 412 sampled objects older than 45 s were ever freed",
+            "<b>never freed</b> 0 old ones died",
+            "<polyline points=",
+            "<li>put ",
+        ] {
+            assert!(page.contains(there), "`{there}` is not in:\n{page}");
+        }
+        for fetched in ["src=", "href=\"http", "url(http", "@import", "fetch(", "<link"] {
+            assert!(!page.contains(fetched), "{fetched}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_name_stays_a_name() {
+        let evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&";
+        let mut leak = verdict(Outcome::Leak, vec![site(evil, State::Suspect)]);
+        leak.sites[0].file = Some(evil.to_owned());
+        leak.sites[0].stack[0].function = evil.to_owned();
+        leak.sites[0].evidence.gates[0].found = evil.to_owned();
+        leak.gaps.push(evil.to_owned());
+        let page = page(&leak);
+        assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
+    }
+}
