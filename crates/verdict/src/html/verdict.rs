@@ -208,6 +208,7 @@ fn place(file: Option<&str>, line: Option<u32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::State;
     use crate::judge::examples::{site, verdict};
 
     fn page(verdict: &Verdict) -> String {
