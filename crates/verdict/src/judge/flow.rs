@@ -8,6 +8,11 @@ use plimsoll_core::heap::GENERATIONS;
 
 use super::series::{Series, StackCounts};
 
+/// Readings that are so many times as far apart as usual, and so many seconds, were not taken by plan. A watch and what it
+/// watches wait for the same processors.
+const STALL_TIMES: f64 = 5.0;
+const STALL_MIN_S: f64 = 1.0;
+
 /// One group at one reading. Of each line: what is beyond it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Point {
@@ -113,6 +118,19 @@ impl<'a> Past<'a> {
     pub(crate) fn until(self, at_s: f64) -> Past<'a> {
         let last = self.flow.at_s.partition_point(|&at| at <= at_s).saturating_sub(1);
         Past { last: last.min(self.last), ..self }
+    }
+
+    /// When the machine last had no time for long enough to let everything grow old: the end of that, if it was over in the
+    /// first half.
+    pub(crate) fn stalled_until_s(&self) -> Option<f64> {
+        let at_s = &self.flow.at_s[..=self.last];
+        let mut pauses_s: Vec<f64> = at_s.windows(2).map(|it| it[1] - it[0]).collect();
+        pauses_s.sort_by(f64::total_cmp);
+        let usual_s = *pauses_s.get(pauses_s.len() / 2)?;
+        let is_stall = |it: &[f64]| it[1] - it[0] > (STALL_TIMES * usual_s).max(STALL_MIN_S);
+        let half_s = f64::midpoint(self.begin_s(), self.end_s());
+        let stalls = at_s.windows(2).filter(|it| is_stall(it) && it[1] <= half_s);
+        stalls.last().map(|it| it[1])
     }
 
     /// The first reading that is not earlier than `at_s`; the last one if there is none.

@@ -44,7 +44,9 @@ impl Conditions {
     /// Where the start of the program ends, for a past.
     pub(super) fn start_s(&self, past: Past<'_>) -> f64 {
         let begin_s = past.begin_s();
-        if self.from_birth { begin_s + (past.end_s() - begin_s) * START_PART } else { begin_s }
+        let start_s = if self.from_birth { begin_s + (past.end_s() - begin_s) * START_PART } else { begin_s };
+        // What was to die soon grew old in a stall, and died behind it: that is a start too.
+        past.stalled_until_s().map_or(start_s, |end_s| start_s.max(end_s))
     }
 
     /// Whether the process is too young for anything to be said.
