@@ -129,8 +129,7 @@ impl<'a> Past<'a> {
         let usual_s = *pauses_s.get(pauses_s.len() / 2)?;
         let is_stall = |it: &[f64]| it[1] - it[0] > (STALL_TIMES * usual_s).max(STALL_MIN_S);
         let half_s = f64::midpoint(self.begin_s(), self.end_s());
-        let stalls = at_s.windows(2).filter(|it| is_stall(it) && it[1] <= half_s);
-        stalls.last().map(|it| it[1])
+        at_s.windows(2).rev().find(|it| is_stall(it) && it[1] <= half_s).map(|it| it[1])
     }
 
     /// The first reading that is not earlier than `at_s`; the last one if there is none.

@@ -234,7 +234,7 @@ fn numbers(counts: &StackCounts) -> Vec<u64> {
     numbers
 }
 
-/// Reads what [`write`] wrote, within `limits`.
+/// Reads what [`write()`] wrote, within `limits`.
 ///
 /// # Errors
 /// Says what is wrong with the file.
