@@ -4,12 +4,15 @@
 //! searches for in an editor. Of an inlined function bare line tables keep its last name only, and of an inlined closure
 //! nothing but `{closure#0}`; but the library's functions that call it are generic over it, and their names have its path.
 
-use crate::library::Owner;
+use crate::library::{Owner, is_python};
 use crate::profile::Frame;
 
 /// The function's path for a frame, which is the first of `frames`, leaf first.
 pub(super) fn function_of(frames: &[&Frame<'_>]) -> String {
     let Some(own) = frames.first() else { return String::new() };
+    if own.file.is_some_and(is_python) {
+        return of_python(&own.function).to_owned();
+    }
     let folded = folded(&own.function);
     if !is_nameless(folded) {
         return without_arguments(folded).to_owned();
@@ -31,6 +34,12 @@ pub(super) fn function_of(frames: &[&Frame<'_>]) -> String {
         Some(frame) => without_arguments(self::folded(&frame.function)).to_owned(),
         None => own.function.to_string(),
     }
+}
+
+/// `Answers.work_out.<locals>.<lambda>` is `Answers.work_out`; a module's own line stays `<module>`.
+fn of_python(function: &str) -> &str {
+    let folded = function.split(".<").next().unwrap_or(function);
+    if folded.is_empty() { function } else { folded }
 }
 
 fn is_standard(frame: &Frame<'_>) -> bool {
@@ -179,6 +188,18 @@ mod tests {
 
     fn frame<'a>(function: &'a str, file: &'a str) -> Frame<'a> {
         Frame { function: Cow::Borrowed(function), file: Some(file), line: Some(1), owner: Owner::Program }
+    }
+
+    #[test]
+    fn what_is_defined_within_a_function_of_python_counts_as_that() {
+        for (function, expected) in [
+            ("Answers.work_out.<locals>.<dictcomp>", "Answers.work_out"),
+            ("Request.__init__", "Request.__init__"),
+            ("<module>", "<module>"),
+            ("<lambda>", "<lambda>"),
+        ] {
+            assert_eq!(function_of(&[&frame(function, "/app/worker.py")]), expected);
+        }
     }
 
     #[test]
