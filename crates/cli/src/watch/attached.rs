@@ -76,7 +76,8 @@ pub(crate) fn watch(pid: i32, plan: &Plan, progress: &mut Progress) -> Result<Se
             break;
         }
         let after = Instant::now();
-        read_at = (read_at + plan.read_interval()).max(after + (after - now));
+        let passed = plan.duration.saturating_sub(end_at.saturating_duration_since(after));
+        read_at = (read_at + plan.read_interval(passed)).max(after + (after - now));
         woken = wait(&signals, Some(end.as_fd()), end_at.min(read_at));
     }
     signals.release();

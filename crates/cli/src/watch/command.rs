@@ -152,7 +152,8 @@ impl Follower for Watching<'_> {
     }
 
     fn program_ended(&mut self, exit: Exit, images: &mut Images) -> Then {
-        let by_itself = matches!(self.phase, Phase::Watching);
+        // The keys that end us end it too.
+        let by_itself = matches!(self.phase, Phase::Watching) && !self.is_torn_down;
         self.exit = Some((exit, by_itself));
         self.crowd.program_ended();
         if !by_itself {
@@ -205,7 +206,8 @@ impl Follower for Watching<'_> {
                 self.crowd.read(images);
                 let after = Instant::now();
                 // What takes long is done less often, so that we never fall behind.
-                self.read_at = (self.read_at + self.plan.read_interval()).max(after + (after - now));
+                let passed = self.plan.duration.saturating_sub(self.end_at.saturating_duration_since(after));
+                self.read_at = (self.read_at + self.plan.read_interval(passed)).max(after + (after - now));
                 self.progress.show(after, &self.crowd.iter().collect::<Vec<_>>());
             }
             Phase::Ending(at) if at <= now => {

@@ -8,6 +8,8 @@ use crate::session::sample::Sample;
 
 /// So many readings are taken in the time, so that each rule of the judge has enough.
 const READINGS: u32 = 120;
+/// So many there are at any time before the end.
+const READINGS_EARLY: u32 = 30;
 /// Looking costs something, and says nothing new within this time.
 const READ_INTERVAL_MIN: Duration = Duration::from_millis(250);
 /// The state before the end of a program is at most so old.
@@ -51,13 +53,15 @@ impl Plan {
     }
 
     /// How often a process is looked at, whatever is shown.
-    pub(crate) fn read_interval(&self) -> Duration {
-        (self.duration / READINGS).clamp(READ_INTERVAL_MIN, READ_INTERVAL_MAX)
+    /// In the beginning it is looked at more often, so that whoever interrupts us early has an answer too.
+    pub(crate) fn read_interval(&self, passed: Duration) -> Duration {
+        let usual = (self.duration / READINGS).clamp(READ_INTERVAL_MIN, READ_INTERVAL_MAX);
+        usual.min((passed / READINGS_EARLY).max(READ_INTERVAL_MIN))
     }
 
     /// How often a service is asked.
     pub(crate) fn get_interval(&self) -> Duration {
-        self.read_interval().max(GET_INTERVAL_MIN)
+        self.read_interval(self.duration).max(GET_INTERVAL_MIN)
     }
 
     /// The unit of ages, in whole milliseconds.
@@ -90,12 +94,13 @@ mod tests {
             (86_400, 10_000, 10_000, 60, "adaptive:10000:32768:1000"),
         ] {
             let plan = seconds(duration_s);
-            assert_eq!(plan.read_interval().as_millis(), read_ms, "{duration_s} s");
+            assert_eq!(plan.read_interval(plan.duration).as_millis(), read_ms, "{duration_s} s");
             assert_eq!(plan.epoch().as_millis(), epoch_ms, "{duration_s} s");
             assert_eq!(plan.interval.as_secs(), shown_s, "{duration_s} s");
             assert_eq!(plan.sample().to_string(), sample, "{duration_s} s");
         }
-        assert_eq!(seconds(0).read_interval(), READ_INTERVAL_MIN);
+        assert_eq!(seconds(0).read_interval(Duration::ZERO), READ_INTERVAL_MIN);
+        assert_eq!(seconds(86_400).read_interval(Duration::from_secs(60)), Duration::from_secs(2));
         assert_eq!(seconds(1).epoch(), EPOCH_MIN);
         assert_eq!(seconds(20).get_interval(), GET_INTERVAL_MIN);
     }

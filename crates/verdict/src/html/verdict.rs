@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use super::page::{self, name, text};
 use super::plot;
-use crate::judge::words::per_hour;
 use crate::judge::{Gate, Outcome, ProcessVerdict, SiteVerdict, StackFrame, Verdict};
 use crate::text::table::span;
 
@@ -138,7 +137,7 @@ fn process(process: &ProcessVerdict, out: &mut impl Write) -> io::Result<()> {
         "<section aria-labelledby=process-h><h2 id=process-h>The process</h2><p>{} resident, {} at first: {}.</p>",
         process.resident_last,
         process.resident_first,
-        text(&per_hour(&process.growth))
+        text(&process.rate_in_words())
     )?;
     plot::write("Resident memory", &process.history, out)?;
     if !process.parts.is_empty() {

@@ -24,7 +24,7 @@ pub(super) fn conclude(
     options: &Options,
     places: &Places<'_>,
 ) -> Verdict {
-    let process::Judged { verdict: process, open } = process;
+    let process::Judged { verdict: process, open, heap_rises_per_s } = process;
     let observed_s = series.observed().as_secs_f64();
     let mut gaps = gaps(series, has_heap);
     // Ages that are told apart by the minute say nothing of half a minute.
@@ -66,8 +66,18 @@ pub(super) fn conclude(
         }
     }
     let is_blamed = sites.iter().any(|site| site.state.is_blamed());
+    // What is excused is explained.
+    let is_explained = is_blamed || sites.iter().any(|site| site.is_open || site.excused.is_some());
+    let rises = heap_rises_per_s.filter(|_| !is_explained);
+    if let Some(per_s) = rises {
+        gaps.push(format!(
+            "what lives on the heap rises evenly, by {per_s:.0} B/s, and no single line explains it; observe it for {}",
+            rules::spoken(observed_s * 2.0)
+        ));
+    }
     let is_leak = !is_short && (is_blamed || process.state.is_blamed());
-    let is_open = is_short || is_sparse || open.is_some() || sites.iter().any(|site| site.is_open);
+    let is_open =
+        is_short || is_sparse || open.is_some() || rises.is_some() || sites.iter().any(|site| site.is_open);
     let outcome = match (is_leak, is_open) {
         (true, _) => Outcome::Leak,
         (false, true) => Outcome::Undecided,
@@ -140,6 +150,9 @@ impl Sampling {
 /// What the reader should know of the observation itself.
 fn gaps(series: &Series, has_heap: bool) -> Vec<String> {
     let mut gaps = Vec::new();
+    if series.readings().is_empty() {
+        return vec!["it ended before anything could be seen of it".to_owned()];
+    }
     if !has_heap {
         gaps.push(
             "its heap is not profiled: this is judged by resident memory alone, which is weaker and names no line"

@@ -34,6 +34,11 @@ const EVEN_PART_MIN: f64 = 0.6;
 /// first time come to a MiB in many a healthy program, and evenly at that.
 const RISE_MIN: u64 = 2 << 20;
 const RISE_PART_MIN: f64 = 0.05;
+/// A smaller one blames nobody, but from here on nobody is sure, if it is this even; and for the heap as a whole if it is this
+/// part of it.
+const SMALL_RISE_MIN: u64 = 96 << 10;
+const SURELY_EVEN_PART_MIN: f64 = 0.75;
+const HEAP_RISE_PART_MIN: f64 = 0.25;
 /// One that fits no rule leaves the verdict open from here on.
 const OPEN_MIN: u64 = 4 << 20;
 const OPEN_PART_MIN: f64 = 0.1;
@@ -61,6 +66,9 @@ pub(super) struct Judged {
     pub(super) verdict: ProcessVerdict,
     /// The part that leaves the verdict open, and by how much it rose in the last half.
     pub(super) open: Option<(String, Bytes)>,
+    /// How fast what lives on the profiled heap rises as a whole, if it does so evenly, in bytes a second. Where no line
+    /// explains that, nobody can call it clean.
+    pub(super) heap_rises_per_s: Option<f64>,
 }
 
 /// Judges the process. Without a profiled heap resident memory is judged as a whole.
@@ -81,6 +89,7 @@ pub(super) fn judge(series: &Series, has_heap: bool) -> Judged {
                 history: Vec::new(),
             },
             open: None,
+            heap_rises_per_s: heap_rises_per_s(series),
         };
     };
     let history = |value: &dyn Fn(&ProcessMemory) -> u64| -> Vec<(f64, u64)> {
@@ -129,10 +138,10 @@ pub(super) fn judge(series: &Series, has_heap: bool) -> Judged {
     let state = if has_heap {
         parts.iter().map(|part| part.state).max().unwrap_or(State::Steady)
     } else {
-        gates = whole.gates.0;
-        if whole.is_open {
+        if whole.is_open || whole.is_even_and_small() {
             open = Some(("resident memory".to_owned(), Bytes::new(whole.last_half)));
         }
+        gates = whole.gates.0;
         whole.state
     };
     Judged {
@@ -147,7 +156,17 @@ pub(super) fn judge(series: &Series, has_heap: bool) -> Judged {
             history: resident,
         },
         open,
+        heap_rises_per_s: if has_heap { heap_rises_per_s(series) } else { None },
     }
+}
+
+fn heap_rises_per_s(series: &Series) -> Option<f64> {
+    let live: Vec<(f64, u64)> =
+        series.readings().iter().map(|reading| (reading.at_s, reading.live_bytes)).collect();
+    let last = live.last()?.1;
+    let rise = rise(&live, last);
+    let enough = SMALL_RISE_MIN.max((last as f64 * HEAP_RISE_PART_MIN) as u64);
+    (rise.is_even && rise.total >= enough).then_some(rise.growth.bytes_per_s)
 }
 
 /// What is left of the unexplained memory when the pages are taken away that the heap once had: an allocator keeps them when
@@ -171,13 +190,31 @@ struct Rise {
     is_open: bool,
     /// By how much it rose in the last half of the time, in bytes.
     last_half: u64,
+    /// And in all.
+    total: u64,
+    /// It rose in most blocks of time, and not less in the second half.
+    is_even: bool,
+}
+
+impl Rise {
+    /// Too little to blame anybody by resident memory alone, and too even to call it nothing.
+    fn is_even_and_small(&self) -> bool {
+        self.is_even && !self.state.is_blamed() && self.total >= SMALL_RISE_MIN
+    }
 }
 
 /// The rule, for one row of numbers that belongs to so much resident memory.
 fn rise(values: &[(f64, u64)], resident: u64) -> Rise {
     let mut gates = Gates::default();
-    let nothing =
-        |gates| Rise { state: State::Warming, growth: Rate::default(), gates, is_open: false, last_half: 0 };
+    let nothing = |gates| Rise {
+        state: State::Warming,
+        growth: Rate::default(),
+        gates,
+        is_open: false,
+        last_half: 0,
+        total: 0,
+        is_even: false,
+    };
     let (Some(&(begin_s, _)), Some(&(end_s, _))) = (values.first(), values.last()) else {
         return nothing(gates);
     };
@@ -235,6 +272,8 @@ fn rise(values: &[(f64, u64)], resident: u64) -> Rise {
         gates,
         is_open: !is_leaking && is_news && second >= open_from,
         last_half: second,
+        total,
+        is_even: rises > RISES_MIN && second as f64 >= SURELY_EVEN_PART_MIN * first as f64,
     }
 }
 

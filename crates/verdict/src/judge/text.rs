@@ -5,7 +5,6 @@
 use std::io::{self, Write};
 
 use super::verdict::{Gate, Kind, Outcome, ProcessVerdict, SiteVerdict, State, Target, Verdict};
-use super::words::per_hour;
 use crate::clean;
 use crate::text::table::{place, short_name, span};
 
@@ -159,11 +158,10 @@ fn process(process: &ProcessVerdict, has_heap: bool, out: &mut impl Write) -> io
     let heap = if has_heap { format!(", {} live on its heap", process.heap_live) } else { String::new() };
     writeln!(
         out,
-        "\nprocess: {}: {} resident, {} at first{heap}; {}",
-        process.state.name(),
+        "\nprocess: {} resident, {} at first{heap}; {}",
         process.resident_last,
         process.resident_first,
-        per_hour(&process.growth)
+        process.rate_in_words()
     )?;
     for part in &process.parts {
         writeln!(
@@ -213,6 +211,7 @@ fn next(verdict: &Verdict) -> String {
             "it grows outside of the profiled heap: look at the parts above, and at what maps memory itself"
                 .to_owned()
         }
+        _ if verdict.readings == 0 => "watch what runs for longer".to_owned(),
         (Outcome::Leak | Outcome::Undecided, _) if !verdict.has_heap => {
             "start it with `plimsoll watch -- CMD` (or under `plimsoll record`), and the line is named"
                 .to_owned()

@@ -2,16 +2,23 @@
 
 use plimsoll_core::Bytes;
 
-use super::verdict::{Kind, Rate, SiteVerdict, State};
+use super::verdict::{Kind, ProcessVerdict, Rate, SiteVerdict, State};
 use crate::text::table::span;
 
 /// A rate as an hour's worth, which is what services are planned by.
-pub(crate) fn per_hour(rate: &Rate) -> String {
+fn per_hour(rate: &Rate) -> String {
     let hour = |per_s: f64| Bytes::new((per_s.max(0.0) * 3600.0) as u64);
     if rate.bytes_per_s <= 0.0 {
         return "it does not grow".to_owned();
     }
     format!("it grows by {} an hour ({} to {})", hour(rate.bytes_per_s), hour(rate.low), hour(rate.high))
+}
+
+impl ProcessVerdict {
+    /// How its resident memory grows, where that says something.
+    pub fn rate_in_words(&self) -> String {
+        if self.state == State::Steady { "steady".to_owned() } else { per_hour(&self.growth) }
+    }
 }
 
 impl SiteVerdict {
