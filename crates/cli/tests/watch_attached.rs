@@ -35,7 +35,7 @@ fn a_process_that_is_recorded_gets_the_full_verdict() {
     let snapshot = || run(&mut plimsoll(&folder, &["snapshot", "--json", &pid.to_string()]));
     until("its tables", || snapshot().status.success().then_some(()));
     // The recorder's unit of ages is a second.
-    let (verdict, _) = verdict(&mut watch(&folder, &["--json", "--duration", "30s", &pid.to_string()]));
+    let (verdict, _) = verdict(&mut watch(&folder, &["--json", "--duration", "40s", &pid.to_string()]));
     kill(pid, rustix::process::Signal::KILL);
     assert_eq!(verdict["heap_profiled"], true);
     assert_eq!(blamed(&verdict), [format!("keep_one:{}", leaking_line())], "{verdict:#}");

@@ -41,7 +41,7 @@ fn a_healthy_program_is_clean() {
 fn processes_that_are_forked_execed_and_daemonised_are_followed() {
     for how in ["fork", "exec", "daemon"] {
         let (folder, _) = watched(how);
-        let (verdict, _) = verdict_on(&folder, &["--duration", "8s"], how);
+        let (verdict, _) = verdict_on(&folder, LONG, how);
         assert_eq!(blamed(&verdict), [format!("keep_one:{}", leaking_line())], "{how}: {verdict:#}");
         let processes = verdict["processes"].as_array().expect("there were several");
         assert!(processes.len() >= 2, "{how}: {verdict:#}");

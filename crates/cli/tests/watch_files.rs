@@ -52,7 +52,7 @@ fn what_is_suppressed_is_not_blamed() {
     let known = "[hub]\npolicy = \"evict\"\n[[verdict.suppressions]]\nfunction = \"keep_one\"\n\
                  reason = \"issue 1\"\nexpires = \"2999-01-01\"\n";
     fs::write(folder.join("plimsoll.toml"), known).expect("the folder is ours");
-    let (verdict, _) = verdict_on(&folder, &["--duration", "8s"], "leak");
+    let (verdict, _) = verdict_on(&folder, &["--duration", "12s"], "leak");
     assert_eq!(verdict["verdict"], "clean", "{verdict:#}");
     let excused = verdict["sites"].to_string();
     assert!(excused.contains("suppressed: issue 1"), "{verdict:#}");

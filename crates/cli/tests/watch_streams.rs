@@ -34,7 +34,7 @@ fn a_signal_to_us_ends_the_watch_and_what_was_seen_is_judged() {
         let (folder, _) = watched(&format!("signal-{signal:?}"));
         let child = start(&mut watch(&folder, &["--json", "--duration", "20s", "--", "./watched", "leak"]));
         let pid = until("the program", || child_of(child.id()));
-        std::thread::sleep(std::time::Duration::from_secs(8));
+        std::thread::sleep(std::time::Duration::from_secs(11));
         kill(child.id(), signal);
         let output = finish(child);
         let verdict = json(&output);
