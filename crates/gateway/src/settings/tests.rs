@@ -8,6 +8,7 @@ use std::time::Duration;
 use plimsoll_core::Bytes;
 
 use crate::plan::Plan;
+use crate::settings::table::SECTIONS;
 use crate::settings::{Given, LogFormat, Origin, Policy, Settings, TABLE, load};
 
 /// A settings file that is gone when the test is over.
@@ -133,7 +134,8 @@ fn the_flag_names_the_file_before_the_environment_does() {
 #[test]
 fn every_setting_can_be_written_in_the_file() {
     let mut text = String::new();
-    for section in ["", "pool", "ingest", "publish", "hub", "http", "monitor", "heap"] {
+    let sections = SECTIONS.iter().map(|(section, _)| *section);
+    for section in [""].into_iter().chain(sections) {
         if !section.is_empty() {
             text += &format!("[{section}]\n");
         }
