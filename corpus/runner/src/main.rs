@@ -6,6 +6,7 @@
 mod answer;
 mod building;
 mod catalogue;
+mod columns;
 mod live;
 mod marks;
 mod names;

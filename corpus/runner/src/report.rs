@@ -102,15 +102,7 @@ fn table(scored: &[Scored]) -> String {
     const HEAD: [&str; 7] = ["program", "seed", "label", "verdict", "states", "rank", "first"];
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(scored.iter().map(row));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
-    text
+    crate::columns::aligned(&rows)
 }
 
 fn row(scored: &Scored) -> [String; 7] {

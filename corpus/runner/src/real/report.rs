@@ -76,15 +76,7 @@ fn table(all: &[Fated]) -> String {
         ["program", "verdict", "confidence", "not steady", "resident", "grew", "growth/s", "rounds"];
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(all.iter().map(|(name, fate)| row(name, fate)));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
-    text
+    crate::columns::aligned(&rows)
 }
 
 fn row(name: &str, fate: &Fate) -> [String; 8] {
